@@ -1,0 +1,211 @@
+//! Variables in the config: the `env` block and `${NAME}` (spec 01 sections 2.5 and 3.3).
+
+use serde_json::Value;
+
+use super::{ConfigPath, PathPart};
+use crate::dotenv::{is_dangerous_name, is_variable_name};
+use crate::environment::{EmptyValue, EnvOrigin, Environment};
+
+/// A `${NAME}` whose variable is unset or empty; its text stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingVariable {
+    /// The variable.
+    pub name: String,
+    /// Where it is used.
+    pub path: ConfigPath,
+}
+
+/// Replaces `${NAME}` in every string value; `$${NAME}` gives the literal `${NAME}`. Keys are left alone.
+///
+/// On secret fields (spec 05 section 1.4) a string that is nothing but `${NAME}` stays: there it is a reference.
+pub fn substitute(root: &mut Value, env: &Environment) -> Vec<MissingVariable> {
+    let mut missing = Vec::new();
+    walk(root, &ConfigPath::default(), env, &mut missing);
+    missing
+}
+
+fn walk(value: &mut Value, path: &ConfigPath, env: &Environment, missing: &mut Vec<MissingVariable>) {
+    match value {
+        Value::String(text) if text.contains("${") => {
+            if is_secret_field(path) && whole_reference(text) {
+                return;
+            }
+            let (replaced, names) = expand(text, env);
+            missing.extend(names.into_iter().map(|name| MissingVariable { name, path: path.clone() }));
+            *text = replaced;
+        }
+        Value::Array(items) => {
+            for (i, item) in items.iter_mut().enumerate() {
+                walk(item, &path.index(i), env, missing);
+            }
+        }
+        Value::Object(members) => {
+            for (key, item) in members.iter_mut() {
+                walk(item, &path.key(key), env, missing);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether the field holds a secret or a reference to one: an API key or a header of a provider.
+fn is_secret_field(path: &ConfigPath) -> bool {
+    let keys: Vec<&str> = path
+        .parts()
+        .iter()
+        .map(|part| match part {
+            PathPart::Key(key) => key.as_str(),
+            PathPart::Index(_) => "",
+        })
+        .collect();
+    match keys.as_slice() {
+        ["models", "providers", _, rest @ ..] => matches!(
+            rest,
+            ["apiKey"]
+                | ["headers", _]
+                | ["request", "headers", _]
+                | ["request", "auth", "token" | "value"]
+                | ["request", "tls", "ca" | "cert" | "key" | "passphrase"]
+                | ["request", "proxy", "tls", "ca" | "cert" | "key" | "passphrase"]
+        ),
+        _ => false,
+    }
+}
+
+fn whole_reference(text: &str) -> bool {
+    crate::secret_ref::SecretRef::from_template(text, &crate::secret_ref::RefDefaults::default()).is_some()
+}
+
+/// Replaces the templates of one string and lists the variables that have no value. What is put in is not read again.
+fn expand(text: &str, env: &Environment) -> (String, Vec<String>) {
+    let mut out = String::with_capacity(text.len());
+    let mut missing = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if let Some((name, after)) = rest.strip_prefix("$$").and_then(template) {
+            out.push_str("${");
+            out.push_str(name);
+            out.push('}');
+            rest = after;
+        } else if let Some((name, after)) = rest.strip_prefix('$').and_then(template) {
+            match env.get(name).filter(|value| !value.is_empty()) {
+                Some(value) => out.push_str(value),
+                None => {
+                    out.push_str(&rest[..rest.len() - after.len()]);
+                    missing.push(name.to_owned());
+                }
+            }
+            rest = after;
+        } else {
+            out.push('$');
+            rest = &rest[1..];
+        }
+    }
+    out.push_str(rest);
+    (out, missing)
+}
+
+/// Reads `{NAME}` at the start: the name and what follows.
+fn template(text: &str) -> Option<(&str, &str)> {
+    let (name, after) = text.strip_prefix('{')?.split_once('}')?;
+    let mut bytes = name.bytes();
+    let fits = bytes.next().is_some_and(|b| b.is_ascii_uppercase() || b == b'_')
+        && bytes.all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    fits.then_some((name, after))
+}
+
+/// The variables that the config's `env` block sets: `vars` first, flat keys over them.
+pub fn env_block(root: &Value) -> Vec<(&str, &str)> {
+    let Some(block) = root.get("env").and_then(Value::as_object) else { return Vec::new() };
+    let vars = block.get("vars").and_then(Value::as_object).into_iter().flatten();
+    let flat = block.iter().filter(|(key, _)| !matches!(key.as_str(), "vars" | "shellEnv"));
+    let mut found: Vec<(&str, &str)> = Vec::new();
+    for (name, value) in vars.chain(flat) {
+        let (name, Some(value)) = (name.trim(), value.as_str()) else { continue };
+        if !is_variable_name(name) || is_dangerous_name(name) || value.trim().is_empty() || holds_template(value) {
+            continue;
+        }
+        match found.iter_mut().find(|(n, _)| *n == name) {
+            Some(entry) => entry.1 = value,
+            None => found.push((name, value)),
+        }
+    }
+    found
+}
+
+fn holds_template(text: &str) -> bool {
+    text.match_indices('$').any(|(at, _)| template(&text[at + 1..]).is_some())
+}
+
+/// Adds the `env` block to the environment; `shown_path` is the config file as shown to people.
+pub fn apply_env_block(root: &Value, env: &mut Environment, shown_path: &str) {
+    for (name, value) in env_block(root) {
+        let origin = EnvOrigin::Config { path: shown_path.to_owned() };
+        if env.origin(name) != Some(&origin) {
+            env.add(name, value.to_owned(), origin, EmptyValue::IsUnset);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn env() -> Environment {
+        let pairs = [("A", "1"), ("E", ""), ("R", "${A}")];
+        Environment::from_process(pairs.map(|(n, v)| (n.to_owned(), v.to_owned())))
+    }
+
+    #[test]
+    fn templates_expand_once() {
+        let check = |text: &str, wanted: &str, missing: &[&str]| {
+            let (out, names) = expand(text, &env());
+            assert_eq!((out.as_str(), names), (wanted, missing.iter().map(|s| (*s).to_owned()).collect()), "{text}");
+        };
+        check("x${A}y${A}", "x1y1", &[]);
+        check("$${A} ${lower} $X ${} $", "${A} ${lower} $X ${} $", &[]);
+        check("${NOPE}${E}", "${NOPE}${E}", &["NOPE", "E"]);
+        check("${R}", "${A}", &[]);
+        check("$$${A}", "$${A}", &[]);
+        check("${A", "${A", &[]);
+    }
+
+    #[test]
+    fn secret_fields_keep_whole_references() {
+        let mut config = json!({"models": {"providers": {"p": {"apiKey": "${A}", "baseUrl": "${A}", "headers": {"x": "Bearer ${A}"}}}}, "k${A}": 1});
+        let missing = substitute(&mut config, &env());
+        assert_eq!(
+            config,
+            json!({"models": {"providers": {"p": {"apiKey": "${A}", "baseUrl": "1", "headers": {"x": "Bearer 1"}}}}, "k${A}": 1})
+        );
+        assert!(missing.is_empty());
+    }
+
+    #[test]
+    fn the_env_block_takes_flat_keys_over_vars() {
+        let config = json!({"env": {"vars": {"X": "v", "Y": "v", "NODE_OPTIONS": "evil", "T": "${A}"}, "X": "flat", " Z ": "z", "B": " ", "9": "n", "shellEnv": {}}});
+        assert_eq!(env_block(&config), [("X", "flat"), ("Y", "v"), ("Z", "z")]);
+        let mut env = Environment::from_process([("X".to_owned(), " ".to_owned()), ("Y".to_owned(), "set".to_owned())]);
+        apply_env_block(&config, &mut env, "~/.openclaw/openclaw.json");
+        assert_eq!((env.get("X"), env.get("Y"), env.get("Z")), (Some("flat"), Some("set"), Some("z")));
+    }
+
+    proptest! {
+        #[test]
+        fn text_without_templates_is_untouched(text in "[^$]{0,40}") {
+            prop_assert_eq!(expand(&text, &env()).0, text);
+        }
+
+        #[test]
+        fn escaping_protects_any_text(name in "[A-Z_][A-Z0-9_]{0,8}", rest in "[a-z ]{0,8}") {
+            let literal = format!("${{{name}}}{rest}");
+            let (out, missing) = expand(&format!("${literal}"), &env());
+            prop_assert_eq!(out, literal);
+            prop_assert!(missing.is_empty());
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! One credential: what kind, where its secret is, until when it holds.
+
+use crate::secret::Secret;
+use crate::secret_ref::SecretRef;
+
+/// The kind of a credential: the `type` of a profile, the `mode` of a config entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CredentialKind {
+    /// An API key.
+    ApiKey,
+    /// A static bearer token, never refreshed.
+    Token,
+    /// A login with an access and a refresh token.
+    OAuth,
+}
+
+impl CredentialKind {
+    /// The word used in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api_key",
+            Self::Token => "token",
+            Self::OAuth => "oauth",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "api_key" => Some(Self::ApiKey),
+            "token" => Some(Self::Token),
+            "oauth" => Some(Self::OAuth),
+            _ => None,
+        }
+    }
+}
+
+/// Where the secret of a key or token is.
+#[derive(Clone, Debug)]
+pub enum Material {
+    /// In the profile itself.
+    Inline(Secret),
+    /// Elsewhere. `shadows_plaintext` tells that a plaintext stands beside the reference; the reference wins.
+    Reference {
+        /// Where.
+        to: SecretRef,
+        /// A plaintext stands beside it and is not used.
+        shadows_plaintext: bool,
+    },
+    /// Nowhere.
+    Absent,
+}
+
+impl Material {
+    /// Whether there is anything to use: a secret or a reference.
+    pub fn is_present(&self) -> bool {
+        !matches!(self, Self::Absent)
+    }
+
+    /// The inline secret.
+    pub fn inline(&self) -> Option<&Secret> {
+        match self {
+            Self::Inline(secret) => Some(secret),
+            Self::Reference { .. } | Self::Absent => None,
+        }
+    }
+
+    /// The reference.
+    pub fn reference(&self) -> Option<&SecretRef> {
+        match self {
+            Self::Reference { to, .. } => Some(to),
+            Self::Inline(_) | Self::Absent => None,
+        }
+    }
+}
+
+/// A stored expiry, in milliseconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Expiry {
+    /// The field is not there.
+    Absent,
+    /// The field is there but holds no finite number.
+    NotANumber,
+    /// The number as stored, whatever its value.
+    At(f64),
+}
+
+impl Expiry {
+    /// The number if it is a date: finite and above zero.
+    pub fn date_ms(self) -> Option<f64> {
+        match self {
+            Self::At(ms) if ms.is_finite() && ms > 0.0 => Some(ms),
+            _ => None,
+        }
+    }
+}
+
+/// A stored credential, by kind.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// An API key.
+    ApiKey {
+        /// The key.
+        key: Material,
+    },
+    /// A static token.
+    Token {
+        /// The token.
+        token: Material,
+        /// Until when it holds; absent means for ever.
+        expires: Expiry,
+    },
+    /// A login.
+    OAuth {
+        /// The access token.
+        access: Option<Secret>,
+        /// The refresh token.
+        refresh: Option<Secret>,
+        /// Until when the access token holds.
+        expires: Expiry,
+    },
+}
+
+impl Credential {
+    /// Its kind.
+    pub fn kind(&self) -> CredentialKind {
+        match self {
+            Self::ApiKey { .. } => CredentialKind::ApiKey,
+            Self::Token { .. } => CredentialKind::Token,
+            Self::OAuth { .. } => CredentialKind::OAuth,
+        }
+    }
+
+    /// The key or token of a static credential; `None` for logins.
+    pub fn material(&self) -> Option<&Material> {
+        match self {
+            Self::ApiKey { key } => Some(key),
+            Self::Token { token, .. } => Some(token),
+            Self::OAuth { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Which credential the next model turn uses, and why not the others (spec 07 sections 3, 4 and 6.1).
+
+use crate::config::{Config, SecretInput};
+use crate::credential::Material;
+use crate::env_credential::collect_keys;
+use crate::environment::EnvOrigin;
+use crate::order::{Eligibility, OrderEntry, ProfileOrder, resolve_order};
+use crate::profile::{Profile, ProfileId};
+use crate::provider::{ProviderId, is_marker};
+use crate::secret::Secret;
+use crate::secret_ref::RefSource;
+use crate::source::{ConfigKeyState, OtherSources, RefState, Situation};
+use crate::usage::{Window, cooldown};
+
+/// Where a candidate credential comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CandidateSource {
+    /// A stored profile.
+    Profile(ProfileId),
+    /// A variable.
+    Variable {
+        /// Its name.
+        name: String,
+        /// Where it was set.
+        origin: Option<EnvOrigin>,
+    },
+    /// A credential that the provider's own library finds.
+    Ambient(String),
+    /// The key of the config.
+    ConfigKey,
+    /// The placeholder of a local server that needs no key.
+    Synthetic(&'static str),
+    /// The AWS default chain: instance roles, SSO.
+    AwsDefaultChain,
+}
+
+impl CandidateSource {
+    /// The stable text (spec 07 section 11.3): `profile:<id>`, `env: <VAR>`, `models.json`.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Profile(id) => format!("profile:{id}"),
+            Self::Variable { name, origin: Some(EnvOrigin::Shell) } => format!("shell env: {name}"),
+            Self::Variable { name, .. } => format!("env: {name}"),
+            Self::Ambient(source) => source.clone(),
+            Self::ConfigKey => "models.json".to_owned(),
+            Self::Synthetic(_) => "synthetic".to_owned(),
+            Self::AwsDefaultChain => "aws default chain".to_owned(),
+        }
+    }
+}
+
+/// What speaks for or against a candidate.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Standing {
+    /// The next turn uses it.
+    Next,
+    /// Follows when those before it fail.
+    InReserve,
+    /// Out of use for a while.
+    Waiting(Window),
+    /// May not be tried.
+    Ineligible(Eligibility),
+    /// Could be tried, but the order in force does not name it.
+    LeftOut,
+    /// Its reference does not resolve, and why.
+    Unresolved(String),
+    /// Something of higher rank exists, so this is never asked.
+    Outranked(Outranking),
+    /// Names a variable that is not set, or a placeholder.
+    Unusable,
+}
+
+/// Why a candidate is never asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outranking {
+    /// The provider has stored profiles; nothing else is tried after them.
+    ByProfiles,
+    /// The environment holds a key; it goes before the config's.
+    ByEnvironment,
+    /// The config says `auth: "api-key"` and has a key of its own.
+    ByConfigKey,
+}
+
+/// One candidate with its verdict.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Where it comes from.
+    pub source: CandidateSource,
+    /// How its secret is shown: masked, a marker or a reference.
+    pub shown: String,
+    /// The verdict.
+    pub standing: Standing,
+    /// Line in the agent's or the main agent's store, for profiles.
+    pub line: Option<u32>,
+    secret: Option<Secret>,
+}
+
+impl Candidate {
+    fn new(source: CandidateSource, shown: String, standing: Standing) -> Self {
+        Self { source, shown, standing, line: None, secret: None }
+    }
+}
+
+/// A source whose secret differs from the one in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// What is used: its name and its masked value.
+    pub used: (String, String),
+    /// What is not: its name and its masked value.
+    pub unused: (String, String),
+}
+
+/// The answer to "which credential, and why not the others".
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The provider.
+    pub provider: ProviderId,
+    /// The model the question is about, when it is about one.
+    pub model: Option<String>,
+    /// The order of the profiles.
+    pub order: ProfileOrder,
+    /// Every candidate: the profiles of the order, the other profiles, then what is not stored.
+    pub candidates: Vec<Candidate>,
+    /// Sources that hold another secret than the one in use.
+    pub conflicts: Vec<Conflict>,
+}
+
+impl Explanation {
+    /// The credential of the next turn.
+    pub fn next(&self) -> Option<&Candidate> {
+        self.candidates.iter().find(|candidate| candidate.standing == Standing::Next)
+    }
+}
+
+/// Explains the choice for a provider; `model` lets a cooldown of another model pass.
+pub fn explain(situation: &Situation<'_>, provider: &ProviderId, model: Option<&str>) -> Explanation {
+    let order = resolve_order(situation.config, situation.store, provider, None, situation.now);
+    let sources = OtherSources::of(provider.as_str(), situation);
+    let config_first = prefers_config_key(situation.config, provider);
+
+    let mut candidates: Vec<Candidate> = order
+        .tried
+        .iter()
+        .chain(&order.passed_over)
+        .map(|entry| profile_candidate(entry, situation, model, config_first))
+        .collect();
+    // With any profile in the order nothing else is asked, not even when all of them are waiting.
+    let profiles_decide = !config_first && !order.tried.is_empty();
+    let mut others = other_candidates(situation, provider, &sources, config_first);
+    if profiles_decide {
+        for other in others.iter_mut().filter(|other| other.standing == Standing::InReserve) {
+            other.standing = Standing::Outranked(Outranking::ByProfiles);
+        }
+    }
+    candidates.append(&mut others);
+    if let Some(first) = candidates.iter_mut().find(|candidate| candidate.standing == Standing::InReserve) {
+        first.standing = Standing::Next;
+    }
+    // One key decides among the rest; only several keys of the environment follow each other.
+    let next = candidates.iter().position(|candidate| candidate.standing == Standing::Next);
+    if let Some(next) = next.filter(|_| !profiles_decide) {
+        let by_env = matches!(candidates[next].source, CandidateSource::Variable { .. } | CandidateSource::Ambient(_));
+        for later in candidates[next + 1..].iter_mut().filter(|later| later.standing == Standing::InReserve) {
+            let same_kind = by_env && matches!(later.source, CandidateSource::Variable { .. });
+            if !same_kind {
+                let by = if by_env { Outranking::ByEnvironment } else { Outranking::ByConfigKey };
+                later.standing = Standing::Outranked(by);
+            }
+        }
+    }
+    let conflicts = conflicts(&candidates, situation);
+    Explanation { provider: provider.clone(), model: model.map(str::to_owned), order, candidates, conflicts }
+}
+
+/// Whether the config sends requests with its own key and ignores profiles (spec 07 section 6.1 step 3).
+fn prefers_config_key(config: &Config, provider: &ProviderId) -> bool {
+    config.provider(provider).is_some_and(|entry| entry.auth.as_deref() == Some("api-key") && entry.api_key.is_some())
+}
+
+fn profile_candidate(
+    entry: &OrderEntry,
+    situation: &Situation<'_>,
+    model: Option<&str>,
+    config_first: bool,
+) -> Candidate {
+    let profile = situation.store.get(&entry.id);
+    let window = profile.and_then(|profile| cooldown(situation.store, profile, model, situation.now));
+    let standing = if !entry.eligibility.is_ok() {
+        Standing::Ineligible(entry.eligibility)
+    } else if config_first {
+        Standing::Outranked(Outranking::ByConfigKey)
+    } else if entry.left_out {
+        Standing::LeftOut
+    } else if let Some(window) = window {
+        Standing::Waiting(window)
+    } else if let Some(why) = profile.and_then(|profile| unresolved(profile, situation)) {
+        Standing::Unresolved(why)
+    } else {
+        Standing::InReserve
+    };
+    let shown = profile.map_or_else(String::new, |profile| {
+        let label = crate::status::profile_label(profile, situation);
+        label.strip_prefix(&format!("{}=", profile.id)).unwrap_or(&label).to_owned()
+    });
+    Candidate {
+        line: profile.and_then(|profile| profile.line),
+        secret: profile.and_then(|profile| profile.credential.material()?.inline().cloned()),
+        ..Candidate::new(CandidateSource::Profile(entry.id.clone()), shown, standing)
+    }
+}
+
+/// Why a profile's reference cannot be used, where that can be told without running anything.
+fn unresolved(profile: &Profile, situation: &Situation<'_>) -> Option<String> {
+    let Some(Material::Reference { to, .. }) = profile.credential.material() else { return None };
+    let state = match situation.refs.get(to) {
+        RefState::NotRun if to.source == RefSource::Env => situation.config.env_ref_state(to, situation.environment),
+        state => state.clone(),
+    };
+    match state {
+        RefState::Unresolved(why) => Some(why),
+        RefState::Resolved(_) | RefState::NotRun => None,
+    }
+}
+
+/// Everything that is not stored: the environment's keys, the config key, placeholders. Steps 5 to 9 of spec 02
+/// section 8, with the config key first where the config says so.
+fn other_candidates(
+    situation: &Situation<'_>,
+    provider: &ProviderId,
+    sources: &OtherSources,
+    config_first: bool,
+) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    if let Some(env) = &sources.env {
+        let source = match &env.variable {
+            Some(name) => CandidateSource::Variable { name: name.clone(), origin: env.origin.clone() },
+            None => CandidateSource::Ambient(env.source.clone()),
+        };
+        let first =
+            Candidate { secret: env.secret().cloned(), ..Candidate::new(source, env.shown(), Standing::InReserve) };
+        let more = collect_keys(provider.as_str(), situation.environment)
+            .into_iter()
+            .filter(|key| first.secret.as_ref().is_some_and(|secret| !secret.is_same(&key.secret)));
+        let more = more.map(|key| {
+            let origin = situation.environment.origin(&key.variable).cloned();
+            let source = CandidateSource::Variable { name: key.variable, origin };
+            Candidate {
+                secret: Some(key.secret.clone()),
+                ..Candidate::new(source, key.secret.masked(), Standing::InReserve)
+            }
+        });
+        found.extend(std::iter::once(first.clone()).chain(more));
+    }
+    if let Some(key) = &sources.config_key {
+        let standing = match &key.state {
+            ConfigKeyState::UnresolvedRef(why) => Standing::Unresolved(why.clone()),
+            ConfigKeyState::Marker => Standing::Unusable,
+            _ => Standing::InReserve,
+        };
+        let candidate = Candidate {
+            secret: key.secret().cloned(),
+            ..Candidate::new(CandidateSource::ConfigKey, key.shown.clone(), standing)
+        };
+        if config_first { found.insert(0, candidate) } else { found.push(candidate) }
+    }
+    if let Some(marker) = sources.synthetic {
+        found.push(Candidate::new(
+            CandidateSource::Synthetic(marker),
+            format!("marker({marker})"),
+            Standing::InReserve,
+        ));
+    }
+    if sources.aws_default_chain {
+        found.push(Candidate::new(CandidateSource::AwsDefaultChain, "found at use".to_owned(), Standing::InReserve));
+    }
+    found
+}
+
+/// Points out other secrets for the same provider: in another kind of source, or under the same variable elsewhere.
+/// Several stored accounts are no conflict.
+fn conflicts(candidates: &[Candidate], situation: &Situation<'_>) -> Vec<Conflict> {
+    let Some(used) = candidates.iter().find(|c| c.standing == Standing::Next) else { return Vec::new() };
+    let name = |candidate: &Candidate| match &candidate.source {
+        CandidateSource::Profile(id) => format!("profile {id}"),
+        CandidateSource::Variable { name, origin: Some(origin) } => format!("{name} ({origin})"),
+        CandidateSource::ConfigKey => "config models.providers".to_owned(),
+        other => other.label(),
+    };
+    let used_pair = || (name(used), used.shown.clone());
+    let known: Vec<&Secret> = candidates
+        .iter()
+        .filter(|c| std::mem::discriminant(&c.source) == std::mem::discriminant(&used.source))
+        .filter_map(|c| c.secret.as_ref())
+        .collect();
+    let is_new = |secret: &Secret| !is_marker(secret.reveal()) && known.iter().all(|other| !other.is_same(secret));
+
+    let mut found = Vec::new();
+    if used.secret.is_some() {
+        let others = candidates
+            .iter()
+            .filter(|c| std::mem::discriminant(&c.source) != std::mem::discriminant(&used.source))
+            .filter(|c| c.secret.as_ref().is_some_and(is_new));
+        found.extend(others.map(|other| Conflict { used: used_pair(), unused: (name(other), other.shown.clone()) }));
+    }
+    for candidate in candidates {
+        let CandidateSource::Variable { name: variable, .. } = &candidate.source else { continue };
+        let twins = situation.environment.shadowed().iter().filter(|shadowed| shadowed.name == *variable);
+        found.extend(twins.map(|twin| Conflict {
+            used: (name(candidate), candidate.shown.clone()),
+            unused: (format!("{variable} ({})", twin.origin), twin.value.masked()),
+        }));
+    }
+    found
+}
+
+impl Config {
+    /// What a reference to a variable resolves to under this config's providers (spec 05 sections 3 and 4).
+    pub fn env_ref_state(
+        &self,
+        reference: &crate::secret_ref::SecretRef,
+        environment: &crate::environment::Environment,
+    ) -> RefState {
+        let alias = &reference.provider;
+        let Some(provider) = self.secret_providers.get(alias) else {
+            return if alias == self.ref_defaults.alias(RefSource::Env) {
+                RefState::of_env(reference, environment, None)
+            } else {
+                RefState::Unresolved(format!("Secret provider \"{alias}\" is not configured (ref: {reference})"))
+            };
+        };
+        if provider.source != RefSource::Env {
+            return RefState::Unresolved(format!(
+                "Secret provider \"{alias}\" has source \"{}\" but ref requests \"env\"",
+                provider.source
+            ));
+        }
+        let allowlist = provider.settings.get("allowlist").and_then(serde_json::Value::as_array);
+        let names: Option<Vec<&str>> =
+            allowlist.map(|list| list.iter().filter_map(serde_json::Value::as_str).collect());
+        RefState::of_env(reference, environment, names.as_deref())
+    }
+
+    /// Whether a provider's config entry holds a plaintext key.
+    pub fn has_plaintext_key(&self, provider: &ProviderId) -> bool {
+        self.provider(provider).is_some_and(|entry| matches!(entry.api_key, Some(SecretInput::Plain(_))))
+    }
+}

@@ -1,0 +1,201 @@
+//! References to secrets that live elsewhere (spec 05 section 1).
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// Where a reference points: which kind of provider resolves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RefSource {
+    /// An environment variable.
+    Env,
+    /// A file, or a member of a JSON file.
+    File,
+    /// A program that answers on its standard output.
+    Exec,
+}
+
+impl RefSource {
+    /// The word used in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Env => "env",
+            Self::File => "file",
+            Self::Exec => "exec",
+        }
+    }
+
+    /// The source of that name.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "env" => Some(Self::Env),
+            "file" => Some(Self::File),
+            "exec" => Some(Self::Exec),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for RefSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A SecretRef: `{source, provider, id}` naming a secret elsewhere. Holds no secret itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SecretRef {
+    /// Which kind of provider.
+    pub source: RefSource,
+    /// Alias in `secrets.providers`.
+    pub provider: String,
+    /// What to ask that provider for.
+    pub id: String,
+}
+
+impl SecretRef {
+    /// A reference to an environment variable through the default provider of that source.
+    pub fn env(name: &str, defaults: &RefDefaults) -> Self {
+        Self { source: RefSource::Env, provider: defaults.alias(RefSource::Env).to_owned(), id: name.to_owned() }
+    }
+
+    /// How the report shows it: `ref(<source>:<id>)`, control characters replaced.
+    pub fn label(&self) -> String {
+        let id: String = self.id.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        format!("ref({}:{id})", self.source)
+    }
+
+    /// Turns any JSON value into a reference, or tells that it is none (spec 05 section 1.3).
+    pub fn coerce(value: &Value, defaults: &RefDefaults) -> Option<Self> {
+        match value {
+            Value::String(text) => Self::from_template(text, defaults),
+            Value::Object(members) => {
+                let source = RefSource::parse(members.get("source")?.as_str()?)?;
+                let id = members.get("id")?.as_str()?;
+                if id.trim().is_empty() {
+                    return None;
+                }
+                let provider = match members.get("provider") {
+                    Some(provider) if members.len() == 3 => {
+                        provider.as_str().filter(|alias| !alias.trim().is_empty())?
+                    }
+                    Some(_) => return None,
+                    None => defaults.alias(source),
+                };
+                Some(Self { source, provider: provider.to_owned(), id: id.to_owned() })
+            }
+            _ => None,
+        }
+    }
+
+    /// The reference that a whole-string `${NAME}` stands for.
+    pub fn from_template(text: &str, defaults: &RefDefaults) -> Option<Self> {
+        let name = text.trim().strip_prefix("${")?.strip_suffix('}')?;
+        is_env_id(name).then(|| Self::env(name, defaults))
+    }
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.source, self.provider, self.id)
+    }
+}
+
+/// The provider alias that a reference without one means: `secrets.defaults`.
+#[derive(Clone, Debug, Default)]
+pub struct RefDefaults {
+    /// Alias for `env` references, `default` when unset.
+    pub env: Option<String>,
+    /// Alias for `file` references, `default` when unset.
+    pub file: Option<String>,
+    /// Alias for `exec` references, `default` when unset.
+    pub exec: Option<String>,
+}
+
+impl RefDefaults {
+    /// The alias in force for a source.
+    pub fn alias(&self, source: RefSource) -> &str {
+        match source {
+            RefSource::Env => &self.env,
+            RefSource::File => &self.file,
+            RefSource::Exec => &self.exec,
+        }
+        .as_deref()
+        .unwrap_or("default")
+    }
+}
+
+/// `^[A-Z][A-Z0-9_]{0,127}$`: an environment variable name in a reference.
+pub fn is_env_id(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    name.len() <= 128
+        && bytes.next().is_some_and(|b| b.is_ascii_uppercase())
+        && bytes.all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// `^[a-z][a-z0-9_-]{0,63}$`: an alias in `secrets.providers`.
+pub fn is_provider_alias(alias: &str) -> bool {
+    let mut bytes = alias.bytes();
+    alias.len() <= 64
+        && bytes.next().is_some_and(|b| b.is_ascii_lowercase())
+        && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
+}
+
+/// The word `value`, or a JSON pointer: starts with `/`, and `~` stands only before `0` or `1`.
+pub fn is_file_id(id: &str) -> bool {
+    id == "value" || (id.starts_with('/') && id.split('~').skip(1).all(|rest| rest.starts_with(['0', '1'])))
+}
+
+/// `^[A-Za-z0-9][A-Za-z0-9._:/-]{0,255}$` without a `.` or `..` segment.
+pub fn is_exec_id(id: &str) -> bool {
+    id.len() <= 256
+        && id.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'/' | b'-'))
+        && id.split('/').all(|segment| !matches!(segment, "." | ".."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn coerce(value: &Value) -> Option<String> {
+        SecretRef::coerce(value, &RefDefaults::default()).map(|r| r.to_string())
+    }
+
+    #[test]
+    fn coercion_accepts_three_forms() {
+        let full = json!({"source": "file", "provider": "vault", "id": "/a"});
+        assert_eq!(coerce(&full).as_deref(), Some("file:vault:/a"));
+        let old = json!({"source": "exec", "id": "a", "note": 1});
+        assert_eq!(coerce(&old).as_deref(), Some("exec:default:a"));
+        assert_eq!(coerce(&json!(" ${KEY_1} ")).as_deref(), Some("env:default:KEY_1"));
+    }
+
+    #[test]
+    fn everything_else_is_no_reference() {
+        for value in [
+            json!({"source": "env", "provider": "p", "id": "A", "x": 1}),
+            json!({"source": "env", "provider": "", "id": "A"}),
+            json!({"source": "env", "provider": null, "id": "A"}),
+            json!({"source": "vault", "provider": "p", "id": "A"}),
+            json!({"source": "env", "id": " "}),
+            json!("$NAME"),
+            json!("${lower}"),
+            json!("Bearer ${NAME}"),
+            json!("secretref-env:NAME"),
+            json!(7),
+        ] {
+            assert_eq!(coerce(&value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn id_patterns() {
+        assert!(is_file_id("value") && is_file_id("/") && is_file_id("/a~0b/~1"));
+        assert!(!is_file_id("a/b") && !is_file_id("/a~2") && !is_file_id("/a~"));
+        assert!(is_exec_id("vault:kv/a-b.c") && !is_exec_id("a/../b") && !is_exec_id("-a") && !is_exec_id(""));
+        assert!(is_provider_alias("my-vault_1") && !is_provider_alias("Vault"));
+        assert!(is_env_id("A") && !is_env_id("_A") && !is_env_id(""));
+    }
+}

@@ -1,0 +1,248 @@
+//! Every place a provider's credential can come from, each with its state: shared by the report and `why`.
+
+use crate::config::{Config, ProviderConfig, SecretInput};
+use crate::env_credential::{AmbientFacts, EnvCredential, env_credential};
+use crate::environment::{EnvOrigin, Environment};
+use crate::profile::AuthProfiles;
+use crate::provider::{ProviderId, is_env_name_marker, is_marker};
+use crate::secret::Secret;
+use crate::secret_ref::{RefSource, SecretRef};
+use crate::time::Timestamp;
+
+/// Everything that a decision about credentials may look at. Values only; nothing here reads or waits.
+#[derive(Clone, Copy)]
+pub struct Situation<'a> {
+    /// The config.
+    pub config: &'a Config,
+    /// The variables.
+    pub environment: &'a Environment,
+    /// What the disk says about ambient credentials.
+    pub ambient: AmbientFacts,
+    /// The agent's view of its profiles.
+    pub store: &'a AuthProfiles,
+    /// What the references of the config resolve to.
+    pub refs: &'a ResolvedRefs,
+    /// The time of the decision.
+    pub now: Timestamp,
+}
+
+/// What a reference resolves to.
+#[derive(Clone, Debug)]
+pub enum RefState {
+    /// To this value.
+    Resolved(Secret),
+    /// To nothing, and why. The text holds no secret.
+    Unresolved(String),
+    /// Not asked: a program would have to run.
+    NotRun,
+}
+
+/// The states of the references that a command needed.
+#[derive(Clone, Debug, Default)]
+pub struct ResolvedRefs(Vec<(SecretRef, RefState)>);
+
+impl ResolvedRefs {
+    /// Records a state.
+    pub fn insert(&mut self, reference: SecretRef, state: RefState) {
+        self.0.push((reference, state));
+    }
+
+    /// The state of a reference; one that nobody asked for has not been run.
+    pub fn get(&self, reference: &SecretRef) -> &RefState {
+        self.0.iter().find(|(known, _)| known == reference).map_or(&RefState::NotRun, |(_, state)| state)
+    }
+}
+
+/// The references that the config's provider keys hold, each with its config path.
+pub fn config_key_refs(config: &Config) -> impl Iterator<Item = (String, &SecretRef)> {
+    config.providers.iter().filter_map(|provider| match &provider.api_key {
+        Some(SecretInput::Reference(reference)) => {
+            Some((format!("models.providers.{}.apiKey", provider.id), reference))
+        }
+        _ => None,
+    })
+}
+
+/// The key that the config gives a provider.
+#[derive(Clone, Debug)]
+pub struct ConfigKey {
+    /// How it is shown: masked, `marker(…)` or `ref(…)`.
+    pub shown: String,
+    /// What it is good for.
+    pub state: ConfigKeyState,
+}
+
+/// What a config key is good for (spec 02 section 7).
+#[derive(Clone, Debug)]
+pub enum ConfigKeyState {
+    /// The key itself.
+    Usable(Secret),
+    /// The name of a variable that is set.
+    Variable {
+        /// The variable.
+        name: String,
+        /// Its value.
+        secret: Secret,
+        /// Where it was set.
+        origin: EnvOrigin,
+    },
+    /// A placeholder that is no secret, or the name of a variable that is not set.
+    Marker,
+    /// A reference that does not resolve, and why.
+    UnresolvedRef(String),
+    /// A reference that only a program can resolve; whether it does is unknown until it is used.
+    NotRun,
+}
+
+impl ConfigKey {
+    /// Reads the key of a provider's config entry.
+    pub fn of(provider: &ProviderConfig, situation: &Situation<'_>) -> Option<Self> {
+        let key = match provider.api_key.as_ref()? {
+            SecretInput::Plain(text) if is_marker(text.reveal()) => {
+                let name = text.reveal().trim();
+                let variable = is_env_name_marker(name).then(|| situation.environment.credential(name)).flatten();
+                let state = variable.map_or(ConfigKeyState::Marker, |(secret, origin)| ConfigKeyState::Variable {
+                    name: name.to_owned(),
+                    secret,
+                    origin: origin.clone(),
+                });
+                Self { shown: format!("marker({name})"), state }
+            }
+            SecretInput::Plain(secret) => {
+                Self { shown: secret.masked(), state: ConfigKeyState::Usable(secret.clone()) }
+            }
+            SecretInput::Reference(reference) => match situation.refs.get(reference) {
+                RefState::Resolved(secret) => {
+                    Self { shown: secret.masked(), state: ConfigKeyState::Usable(secret.clone()) }
+                }
+                RefState::Unresolved(why) => {
+                    Self { shown: reference.label(), state: ConfigKeyState::UnresolvedRef(why.clone()) }
+                }
+                RefState::NotRun => Self { shown: reference.label(), state: ConfigKeyState::NotRun },
+            },
+        };
+        Some(key)
+    }
+
+    /// The value that requests would carry, when it is known.
+    pub fn secret(&self) -> Option<&Secret> {
+        match &self.state {
+            ConfigKeyState::Usable(secret) | ConfigKeyState::Variable { secret, .. } => Some(secret),
+            ConfigKeyState::Marker | ConfigKeyState::UnresolvedRef(_) | ConfigKeyState::NotRun => None,
+        }
+    }
+
+    /// Whether requests can use it, or may: a reference to a program counts until it fails.
+    pub fn is_usable(&self) -> bool {
+        self.secret().is_some() || matches!(self.state, ConfigKeyState::NotRun)
+    }
+}
+
+/// The sources of one provider beside its profiles.
+#[derive(Clone, Debug)]
+pub struct OtherSources {
+    /// A variable or an ambient credential.
+    pub env: Option<EnvCredential>,
+    /// The key of the config.
+    pub config_key: Option<ConfigKey>,
+    /// The placeholder with which a local server is asked (spec 02 section 8 step 8).
+    pub synthetic: Option<&'static str>,
+    /// Whether the AWS default chain is asked when nothing else is there (step 9).
+    pub aws_default_chain: bool,
+}
+
+impl OtherSources {
+    /// Looks at everything but the profiles, for a row id as the report writes it.
+    pub fn of(row: &str, situation: &Situation<'_>) -> Self {
+        let id = ProviderId::normalise(row);
+        let entry = situation.config.provider_of_row(row);
+        Self {
+            env: env_credential(&id.auth_key(), situation.environment, situation.ambient),
+            config_key: entry.and_then(|entry| ConfigKey::of(entry, situation)),
+            synthetic: entry.and_then(|entry| synthetic_key(&id, entry)),
+            aws_default_chain: id.as_str() == "amazon-bedrock" && entry.is_none_or(|entry| entry.auth.is_none()),
+        }
+    }
+
+    /// The config key, when requests can use it.
+    pub fn usable_config_key(&self) -> Option<&ConfigKey> {
+        self.config_key.as_ref().filter(|key| key.is_usable())
+    }
+}
+
+/// The placeholder key of a local server that needs none.
+fn synthetic_key(id: &ProviderId, entry: &ProviderConfig) -> Option<&'static str> {
+    if id.as_str() == "ollama" {
+        let described = entry.api.is_some() || entry.base_url.is_some() || !entry.models.is_empty();
+        return described.then_some("ollama-local");
+    }
+    let complete = entry.api.is_some() && !entry.models.is_empty() && entry.api_key.is_none();
+    let by_key = entry.auth.as_deref().is_none_or(|auth| auth == "api-key");
+    let local = entry.base_url.as_deref().and_then(host_of).is_some_and(|host| {
+        matches!(
+            host.as_str(),
+            "localhost" | "127.0.0.1" | "0.0.0.0" | "[::1]" | "[::ffff:127.0.0.1]" | "[::ffff:7f00:1]"
+        )
+    });
+    (complete && by_key && local).then_some("custom-local")
+}
+
+/// The host of a URL in lower case, an IPv6 address in its brackets.
+pub fn host_of(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    let host = if host.starts_with('[') { &host[..=host.find(']')?] } else { host.split(':').next()? };
+    (!host.is_empty()).then(|| host.to_ascii_lowercase())
+}
+
+impl RefState {
+    /// What a reference to a variable resolves to (spec 05 section 4); `allowlist` is that of its provider.
+    pub fn of_env(reference: &SecretRef, environment: &Environment, allowlist: Option<&[&str]>) -> Self {
+        debug_assert_eq!(reference.source, RefSource::Env);
+        let name = reference.id.trim();
+        if allowlist.is_some_and(|names| !names.contains(&name)) {
+            return Self::Unresolved(format!("Environment variable \"{name}\" is not allowlisted"));
+        }
+        environment.credential(name).map_or_else(
+            || Self::Unresolved(format!("Environment variable \"{name}\" is missing or empty")),
+            |(secret, _)| Self::Resolved(secret),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn hosts_are_found() {
+        for (url, host) in [
+            ("http://LOCALHOST:1/v1", Some("localhost")),
+            ("http://user@127.0.0.1", Some("127.0.0.1")),
+            ("http://[::1]:8080/x", Some("[::1]")),
+            ("http:///x", None),
+            ("localhost", None),
+        ] {
+            assert_eq!(host_of(url).as_deref(), host, "{url}");
+        }
+    }
+
+    #[test]
+    fn local_servers_need_no_key() {
+        let synthetic = |provider: serde_json::Value, id: &str| {
+            let config = Config::from_value(&json!({"models": {"providers": {id: provider}}}));
+            synthetic_key(&ProviderId::normalise(id), &config.providers[0])
+        };
+        let lan = json!({"baseUrl": "http://127.0.0.1:9/v1", "api": "openai-completions", "models": [{"id": "m"}]});
+        assert_eq!(synthetic(lan.clone(), "lan"), Some("custom-local"));
+        let mut other = lan.clone();
+        other["baseUrl"] = json!("https://example.com");
+        assert_eq!(synthetic(other, "lan"), None);
+        let mut keyed = lan;
+        keyed["apiKey"] = json!("k");
+        assert_eq!(synthetic(keyed, "lan"), None);
+        assert_eq!(synthetic(json!({"api": "ollama"}), "ollama"), Some("ollama-local"));
+    }
+}

@@ -1,0 +1,189 @@
+//! The machine behind one value, so that a test never touches the real one.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use auth_core::Timestamp;
+
+use crate::login_shell::{self, LoginShell, LoginShellError};
+use crate::secure_file::{self, FileFacts};
+
+/// What this crate asks of the machine. Everything here reads; nothing writes.
+pub trait Host {
+    /// The variables of the process; those that are not UTF-8 are left out.
+    fn variables(&self) -> Vec<(String, String)>;
+    /// The current directory.
+    fn current_dir(&self) -> PathBuf;
+    /// The home directory of the account, whatever the variables say.
+    fn account_home(&self) -> Option<PathBuf>;
+    /// The time.
+    fn now(&self) -> Timestamp;
+    /// Reads a regular file of at most `limit` bytes, following links.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such file, it is no regular file, it is larger, or it may not be read.
+    fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>>;
+    /// Whether something is there, following links.
+    fn exists(&self, path: &Path) -> bool;
+    /// The path with every link resolved.
+    ///
+    /// # Errors
+    ///
+    /// When nothing is there, or links form a loop.
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf>;
+    /// Opens a file without following a link in its last component, and reads it with what is known about it.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read); a link is an error too.
+    fn read_secure(&self, path: &Path, limit: u64) -> io::Result<(FileFacts, Vec<u8>)>;
+    /// The id of the user we run as.
+    fn user_id(&self) -> u32;
+    /// Asks the login shell for its variables, as `env -0` prints them.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started, fails, prints too much or takes too long.
+    fn run_login_shell(&self, shell: &LoginShell<'_>) -> Result<Vec<u8>, LoginShellError>;
+}
+
+/// The machine itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealHost;
+
+impl Host for RealHost {
+    fn variables(&self) -> Vec<(String, String)> {
+        std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect()
+    }
+
+    fn current_dir(&self) -> PathBuf {
+        std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"))
+    }
+
+    fn account_home(&self) -> Option<PathBuf> {
+        std::env::home_dir().filter(|home| home.is_absolute())
+    }
+
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+        secure_file::read(path, limit, secure_file::Links::Follow).map(|(_, bytes)| bytes)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        path.canonicalize()
+    }
+
+    fn read_secure(&self, path: &Path, limit: u64) -> io::Result<(FileFacts, Vec<u8>)> {
+        secure_file::read(path, limit, secure_file::Links::Refuse)
+    }
+
+    fn user_id(&self) -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    fn run_login_shell(&self, shell: &LoginShell<'_>) -> Result<Vec<u8>, LoginShellError> {
+        login_shell::run(shell)
+    }
+}
+
+/// A machine made of maps: for tests and for programs that keep credentials elsewhere.
+#[derive(Clone, Debug)]
+pub struct MapHost {
+    /// Variables of the process.
+    pub variables: BTreeMap<String, String>,
+    /// Files by absolute path.
+    pub files: BTreeMap<PathBuf, Vec<u8>>,
+    /// The current directory.
+    pub current_dir: PathBuf,
+    /// The time.
+    pub now: Timestamp,
+    /// What the login shell answers; `None` makes it fail.
+    pub login_shell: Option<Vec<u8>>,
+}
+
+impl MapHost {
+    /// A machine with a home directory and nothing in it.
+    pub fn new(home: &str) -> Self {
+        Self {
+            variables: BTreeMap::from([("HOME".to_owned(), home.to_owned())]),
+            files: BTreeMap::new(),
+            current_dir: PathBuf::from(home),
+            now: Timestamp::from_ms(1_800_000_000_000),
+            login_shell: None,
+        }
+    }
+
+    /// Adds a file.
+    #[must_use]
+    pub fn file(mut self, path: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.files.insert(PathBuf::from(path), content.into());
+        self
+    }
+
+    /// Sets a variable.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+}
+
+impl Host for MapHost {
+    fn variables(&self) -> Vec<(String, String)> {
+        self.variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    fn current_dir(&self) -> PathBuf {
+        self.current_dir.clone()
+    }
+
+    fn account_home(&self) -> Option<PathBuf> {
+        None
+    }
+
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+        let bytes = self.files.get(path).cloned().ok_or(io::ErrorKind::NotFound)?;
+        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, secure_file::too_large(limit)));
+        }
+        Ok(bytes)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.files.keys().any(|file| file.starts_with(path))
+    }
+
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        if self.exists(path) { Ok(path.to_owned()) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
+    fn read_secure(&self, path: &Path, limit: u64) -> io::Result<(FileFacts, Vec<u8>)> {
+        let facts = FileFacts { mode: 0o600, owner: self.user_id(), hard_links: 1 };
+        self.read(path, limit).map(|bytes| (facts, bytes))
+    }
+
+    fn user_id(&self) -> u32 {
+        1000
+    }
+
+    fn run_login_shell(&self, _shell: &LoginShell<'_>) -> Result<Vec<u8>, LoginShellError> {
+        self.login_shell.clone().ok_or(LoginShellError::Failed("no shell".to_owned()))
+    }
+}

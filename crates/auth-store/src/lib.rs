@@ -1,0 +1,46 @@
+//! Where OpenClaw keeps model-provider credentials, read without ever writing.
+//!
+//! [`State::load`] reads the variables with every `.env` file, finds the directories, reads and checks
+//! `openclaw.json`, and resolves the references that need no program. [`State::agent_auth`] then reads what one agent
+//! sees. The result, a [`Situation`](auth_core::Situation), is all that the decisions of `auth-core` look at.
+//!
+//! Every access to the machine goes through a [`Host`]: [`RealHost`], or [`MapHost`] for tests.
+//!
+//! ```
+//! use auth_store::{MapHost, State};
+//!
+//! let host = MapHost::new("/home/u")
+//!     .file("/home/u/.openclaw/openclaw.json", "{ agents: { defaults: { model: 'groq/llama' } } } // JSON5")
+//!     .file("/home/u/.openclaw/.env", "GROQ_API_KEY=sk-test-groq-000000001\n");
+//! let state = State::load(&host, None)?;
+//! let auth = state.agent_auth(None, &host)?;
+//! let report = auth_core::StatusReport::build(&state.situation(&auth), auth.agent.as_ref());
+//! assert_eq!(report.rows[0].env.as_ref().map(|(_, source)| source.as_str()), Some("env: GROQ_API_KEY"));
+//! assert!(report.missing.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Limitations
+//!
+//! Unix only. Variables that are not UTF-8 are not seen.
+#![deny(missing_docs)]
+
+mod config_file;
+mod host;
+mod json5;
+mod layout;
+mod login_shell;
+mod profiles_file;
+mod secret_refs;
+mod secure_file;
+mod state;
+mod variables;
+
+pub use config_file::{COMPATIBLE_VERSION, ConfigFile, ConfigInvalid, ConfigProblem, read_config};
+pub use host::{Host, MapHost, RealHost};
+pub use layout::StateLayout;
+pub use login_shell::{LoginShell, LoginShellError};
+pub use profiles_file::{STORE_FILE, StoreError, StoreView, read_view};
+pub use secret_refs::resolve_config_refs;
+pub use secure_file::FileFacts;
+pub use state::{AgentAuth, State, UnknownAgent};

@@ -1,0 +1,203 @@
+//! Everything that a command reads, read once.
+
+use std::path::{Path, PathBuf};
+
+use auth_core::config::AgentId;
+use auth_core::{AmbientFacts, Config, Environment, ResolvedRefs, Situation, Timestamp};
+
+use crate::config_file::{ConfigInvalid, read_config};
+use crate::host::Host;
+use crate::layout::StateLayout;
+use crate::profiles_file::{STORE_FILE, StoreView, read_view};
+use crate::secret_refs::resolve_config_refs;
+use crate::variables::{fill_zai, import_login_shell, load_dotenv};
+
+/// The variables, places and settings of one run.
+#[derive(Debug)]
+pub struct State {
+    /// Where everything is.
+    pub layout: StateLayout,
+    /// The variables of all sources.
+    pub environment: Environment,
+    /// The config.
+    pub config: Config,
+    /// Whether the login shell may be asked.
+    pub shell_env_enabled: bool,
+    /// Remarks for standard error.
+    pub warnings: Vec<String>,
+    ambient: AmbientFacts,
+    refs: ResolvedRefs,
+    now: Timestamp,
+}
+
+/// `--agent` named an agent that the config does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Unknown agent id \"{0}\". Use \"openclaw agents list\" to see configured agents.")]
+pub struct UnknownAgent(pub String);
+
+/// One agent's credentials: the only input of every report and decision about it.
+#[derive(Debug)]
+pub struct AgentAuth {
+    /// The agent; `None` when a variable gave a directory instead.
+    pub agent: Option<AgentId>,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// What it sees.
+    pub view: StoreView,
+}
+
+impl AgentAuth {
+    /// The file of its own store.
+    pub fn store_path(&self) -> PathBuf {
+        self.dir.join(STORE_FILE)
+    }
+}
+
+impl State {
+    /// Reads variables, config and references. `profile` is the value of `--profile`, already checked.
+    ///
+    /// # Errors
+    ///
+    /// When the config cannot be used.
+    pub fn load(host: &dyn Host, profile: Option<&str>) -> Result<Self, ConfigInvalid> {
+        let mut environment = Environment::from_process(host.variables());
+        if let Some(profile) = profile {
+            apply_profile(&mut environment, host, profile);
+        }
+        let layout = StateLayout::resolve(&environment, host);
+        let mut warnings = load_dotenv(&mut environment, &layout, host);
+        // The files may have moved what is read from here on.
+        let layout = StateLayout::resolve(&environment, host);
+        let file = read_config(&layout, &mut environment, host)?;
+        warnings.extend(file.warnings);
+        fill_zai(&mut environment);
+        let (shell_env_enabled, shell_warning) = import_login_shell(&mut environment, &file.config, host);
+        warnings.extend(shell_warning);
+        Ok(Self {
+            ambient: ambient_facts(&environment, &layout, host),
+            refs: resolve_config_refs(&file.config, &environment, &layout, host),
+            now: host.now(),
+            layout,
+            environment,
+            config: file.config,
+            shell_env_enabled,
+            warnings,
+        })
+    }
+
+    /// The agent that `--agent` names, or the default one. Blank counts as not given.
+    ///
+    /// # Errors
+    ///
+    /// When the config has no such agent.
+    pub fn agent(&self, raw: Option<&str>) -> Result<AgentId, UnknownAgent> {
+        let Some(raw) = raw.map(str::trim).filter(|raw| !raw.is_empty()) else {
+            return Ok(self.config.default_agent().0);
+        };
+        let id = AgentId::normalise(raw);
+        if self.config.known_agents().contains(&id) { Ok(id) } else { Err(UnknownAgent(raw.to_owned())) }
+    }
+
+    /// The credentials of an agent, as `models auth` commands see them (spec 01 section 1.4).
+    ///
+    /// # Errors
+    ///
+    /// When the config has no such agent.
+    pub fn agent_auth(&self, raw: Option<&str>, host: &dyn Host) -> Result<AgentAuth, UnknownAgent> {
+        let agent = self.agent(raw)?;
+        let dir = self.layout.agent_dir(&self.config, &agent);
+        Ok(AgentAuth { view: read_view(&dir, &self.layout, host), agent: Some(agent), dir })
+    }
+
+    /// The credentials that `models status` reports: without `--agent`, a directory given by a variable comes first.
+    ///
+    /// # Errors
+    ///
+    /// When the config has no such agent.
+    pub fn status_auth(&self, raw: Option<&str>, host: &dyn Host) -> Result<AgentAuth, UnknownAgent> {
+        let named = raw.is_some_and(|raw| !raw.trim().is_empty());
+        match self.layout.agent_dir_override() {
+            Some(dir) if !named => {
+                Ok(AgentAuth { view: read_view(dir, &self.layout, host), agent: None, dir: dir.to_owned() })
+            }
+            _ => self.agent_auth(raw, host),
+        }
+    }
+
+    /// Everything that a decision about this agent may look at.
+    pub fn situation<'a>(&'a self, auth: &'a AgentAuth) -> Situation<'a> {
+        Situation {
+            config: &self.config,
+            environment: &self.environment,
+            ambient: self.ambient,
+            store: &auth.view.profiles,
+            refs: &self.refs,
+            now: self.now,
+        }
+    }
+
+    /// The time of this run.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+}
+
+/// `--profile NAME` (spec 01 section 1.2): a state directory and a config file of its own, unless variables say where.
+fn apply_profile(env: &mut Environment, host: &dyn Host, profile: &str) {
+    let blank = |env: &Environment, name: &str| env.non_blank(name).is_none();
+    if blank(env, "OPENCLAW_STATE_DIR") {
+        let home = StateLayout::resolve(env, host).home().to_owned();
+        let name = if profile.eq_ignore_ascii_case("default") { String::new() } else { format!("-{profile}") };
+        env.set("OPENCLAW_STATE_DIR", home.join(format!(".openclaw{name}")).to_string_lossy().into_owned());
+    }
+    if blank(env, "OPENCLAW_CONFIG_PATH") {
+        let state_dir = StateLayout::resolve(env, host).state_dir().to_owned();
+        env.set("OPENCLAW_CONFIG_PATH", state_dir.join("openclaw.json").to_string_lossy().into_owned());
+    }
+    env.set("OPENCLAW_PROFILE", profile.to_owned());
+}
+
+/// Whether Google's application default credentials can be read (spec 02 section 6).
+fn ambient_facts(env: &Environment, layout: &StateLayout, host: &dyn Host) -> AmbientFacts {
+    let default = || layout.home().join(".config/gcloud/application_default_credentials.json");
+    let path = env.counting("GOOGLE_APPLICATION_CREDENTIALS").map_or_else(default, |path| layout.user_path(path));
+    AmbientFacts { google_adc_readable: is_readable(&path, host) }
+}
+
+fn is_readable(path: &Path, host: &dyn Host) -> bool {
+    host.exists(path) && host.read(path, 1024 * 1024).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::MapHost;
+
+    #[test]
+    fn a_profile_has_a_directory_of_its_own() {
+        let host = MapHost::new("/h").file("/h/.openclaw-Work/openclaw.json", "{}");
+        let state = State::load(&host, Some("Work")).unwrap();
+        assert_eq!(state.layout.state_dir(), Path::new("/h/.openclaw-Work"));
+        assert_eq!(state.layout.config_path(), Path::new("/h/.openclaw-Work/openclaw.json"));
+        assert_eq!(state.environment.get("OPENCLAW_PROFILE"), Some("Work"));
+        let state = State::load(&MapHost::new("/h"), Some("DEFAULT")).unwrap();
+        assert_eq!(state.layout.state_dir(), Path::new("/h/.openclaw"));
+        let host = MapHost::new("/h").variable("OPENCLAW_STATE_DIR", "/st");
+        assert_eq!(State::load(&host, Some("x")).unwrap().layout.config_path(), Path::new("/st/openclaw.json"));
+    }
+
+    #[test]
+    fn a_file_may_move_what_is_read_after_it() {
+        let host = MapHost::new("/h")
+            .file("/h/.openclaw/.env", "OPENCLAW_CONFIG_PATH=~/alt.json\nOPENCLAW_AGENT_DIR=~/ad\n")
+            .file("/h/alt.json", "{agents: {list: [{id: 'Ops Team'}]}}");
+        let state = State::load(&host, None).unwrap();
+        assert_eq!(state.status_auth(None, &host).unwrap().dir, Path::new("/h/ad"));
+        assert_eq!(
+            state.status_auth(Some("ops team"), &host).unwrap().dir,
+            Path::new("/h/.openclaw/agents/ops-team/agent")
+        );
+        assert_eq!(state.agent_auth(None, &host).unwrap().agent.unwrap().as_str(), "ops-team");
+        assert_eq!(state.agent(Some(" nope ")).unwrap_err().0, "nope");
+    }
+}

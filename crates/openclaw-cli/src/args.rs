@@ -1,0 +1,248 @@
+//! The command tree.
+
+use clap::{Args, Parser, Subcommand};
+
+/// Which credential do your agents use, does it still work, and what to do if not.
+///
+/// Reads and writes the state directory of OpenClaw (~/.openclaw). Start with: openclaw models status
+#[derive(Debug, Parser)]
+#[command(name = "openclaw", version = VERSION, disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) root: Root,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (state of OpenClaw 2026.4.5)");
+
+#[derive(Debug, Args)]
+pub(crate) struct Root {
+    /// Use a state directory of its own: ~/.openclaw-NAME
+    // Taken out before parsing, because it may stand anywhere; here for the help.
+    #[arg(long, value_name = "NAME", global = true)]
+    profile: Option<String>,
+    /// The same as --profile dev
+    #[arg(long, global = true)]
+    dev: bool,
+    /// Print without colour (as NO_COLOR does)
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+    /// What to print on standard error beside errors
+    #[arg(long, value_name = "LEVEL", global = true, value_enum, default_value_t = LogLevel::Info, hide_default_value = true)]
+    pub(crate) log_level: LogLevel,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum LogLevel {
+    Silent,
+    Fatal,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Models in use and the credentials behind them
+    Models(Models),
+}
+
+#[derive(Debug, Args)]
+#[command(subcommand_negates_reqs = true)]
+pub(crate) struct Models {
+    /// Print the status report as JSON
+    #[arg(long)]
+    pub(crate) status_json: bool,
+    /// Print only the default model
+    #[arg(long)]
+    pub(crate) status_plain: bool,
+    /// Exit 1 when a credential is missing or expired, 2 when one ends within 24 hours
+    #[arg(long)]
+    pub(crate) check: bool,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+    #[command(subcommand)]
+    pub(crate) command: Option<ModelsCommand>,
+}
+
+/// Every level of the tree takes `--agent`; the innermost one that is not blank counts.
+#[derive(Debug, Args)]
+pub(crate) struct Agent {
+    /// Look at this agent instead of the default one
+    #[arg(long = "agent", value_name = "ID")]
+    pub(crate) id: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// Which credential each provider uses, and what needs attention
+    Status(Status),
+    /// The models in use, and whether their provider has a credential
+    List(List),
+    /// Stored credentials and the order in which they are tried
+    Auth(Auth),
+    /// Short names of models
+    Aliases(AliasesGroup),
+    /// Models that are tried when the default one fails
+    Fallbacks(FallbacksGroup),
+    /// Models that are tried when the image model fails
+    ImageFallbacks(FallbacksGroup),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Output {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print bare values, one a line
+    #[arg(long)]
+    pub(crate) plain: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) output: Output,
+    /// Exit 1 when a credential is missing or expired, 2 when one ends within 24 hours
+    #[arg(long)]
+    pub(crate) check: bool,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+    #[command(flatten)]
+    pub(crate) probe: Probe,
+}
+
+/// Checked here although a live probe is handed over: a mistyped option must not pass silently.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_field_names, reason = "the names are those of the options")]
+pub(crate) struct Probe {
+    #[arg(long, hide = true)]
+    pub(crate) probe: bool,
+    #[arg(long, hide = true, value_name = "ID")]
+    pub(crate) probe_provider: Option<String>,
+    #[arg(long, hide = true, value_name = "ID")]
+    pub(crate) probe_profile: Vec<String>,
+    #[arg(long, hide = true, value_name = "MS", allow_negative_numbers = true)]
+    pub(crate) probe_timeout: Option<String>,
+    #[arg(long, hide = true, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) probe_concurrency: Option<String>,
+    #[arg(long, hide = true, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) probe_max_tokens: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Also the models that nothing uses
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Only models of servers on this machine or network
+    #[arg(long)]
+    pub(crate) local: bool,
+    /// Only models of this provider
+    #[arg(long, value_name = "ID")]
+    pub(crate) provider: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AliasesGroup {
+    #[command(subcommand)]
+    pub(crate) command: Option<AliasesCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AliasesCommand {
+    /// Print every alias
+    List(Output),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FallbacksGroup {
+    #[command(subcommand)]
+    pub(crate) command: Option<FallbacksCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FallbacksCommand {
+    /// Print the fallbacks
+    List(Output),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Auth {
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+    #[command(subcommand)]
+    pub(crate) command: Option<AuthCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuthCommand {
+    /// Every stored credential: health, place in the order, cooldown
+    List(AuthList),
+    /// Which credential the next request uses, and why not the others
+    Why(AuthWhy),
+    /// The order in which the profiles of a provider are tried
+    Order(Order),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuthList {
+    /// Only profiles of this provider
+    #[arg(long, value_name = "ID")]
+    pub(crate) provider: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuthWhy {
+    /// A provider, a model or an alias; the default model when left out
+    #[arg(value_name = "PROVIDER|MODEL")]
+    pub(crate) subject: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Order {
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+    #[command(subcommand)]
+    pub(crate) command: Option<OrderCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OrderCommand {
+    /// Print the order of a provider
+    Get(OrderGet),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OrderGet {
+    /// The provider
+    #[arg(long, value_name = "ID")]
+    pub(crate) provider: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+/// The innermost `--agent` that is not blank.
+pub(crate) fn innermost<'a>(levels: &[&'a Agent]) -> Option<&'a str> {
+    levels.iter().find_map(|agent| agent.id.as_deref().filter(|id| !id.trim().is_empty()))
+}

@@ -1,0 +1,179 @@
+//! `models auth list` (spec 04 section 1.8).
+
+use std::collections::HashMap;
+
+use auth_core::status::profile_label;
+use auth_core::{
+    AuthKey, Owner, Profile, ProfileHealth, ProfileOrder, Situation, Window, WindowKind, WordyDuration, eligibility,
+    profile_health, resolve_order,
+};
+use auth_store::AgentAuth;
+use serde::Serialize;
+
+use super::Session;
+use super::status::store_remarks;
+use crate::args::AuthList;
+use crate::failure::Failure;
+use crate::output::{Look, Page, Part, part, plain, print_json};
+use crate::render::{Ms, advice};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    agent_id: String,
+    agent_dir: String,
+    profiles: Vec<Entry>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    profile_id: String,
+    provider: String,
+    r#type: &'static str,
+    owner: String,
+    label: String,
+    status: &'static str,
+    reason_code: Option<&'static str>,
+    expires_at: Option<Ms>,
+    eligible: bool,
+    eligibility: &'static str,
+    position: Option<usize>,
+    last_used: Option<Ms>,
+    /// Where the entry stands: file and line.
+    source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unusable: Option<Unusable>,
+    #[serde(skip)]
+    health: ProfileHealth,
+}
+
+#[derive(Serialize)]
+struct Unusable {
+    kind: &'static str,
+    reason: Option<String>,
+    until: Ms,
+}
+
+pub(crate) fn run(session: &Session, args: &AuthList, agent: Option<&str>) -> Result<u8, Failure> {
+    let auth = session.state.agent_auth(agent, &session.host)?;
+    store_remarks(session, &auth);
+    let situation = session.state.situation(&auth);
+    let wanted = args.provider.as_deref().map(AuthKey::normalise);
+    let mut orders: HashMap<&AuthKey, ProfileOrder> = HashMap::new();
+    let profiles: Vec<Entry> = auth
+        .view
+        .profiles
+        .iter()
+        .filter(|profile| wanted.as_ref().is_none_or(|wanted| profile.auth_key == *wanted))
+        .map(|profile| {
+            let order = orders.entry(&profile.auth_key).or_insert_with(|| {
+                resolve_order(situation.config, situation.store, &profile.provider, None, situation.now)
+            });
+            entry(session, &auth, &situation, profile, order)
+        })
+        .collect();
+    if args.json {
+        let agent_id = agent_name(&auth);
+        print_json(&Document { agent_id, agent_dir: auth.dir.display().to_string(), profiles })?;
+    } else {
+        let mut page = Page::for_stdout(session.no_color);
+        render(&mut page, session, &auth, &profiles);
+        page.print()?;
+    }
+    Ok(0)
+}
+
+fn agent_name(auth: &AgentAuth) -> String {
+    auth.agent.as_ref().map_or_else(|| "main".to_owned(), ToString::to_string)
+}
+
+fn entry(
+    session: &Session,
+    auth: &AgentAuth,
+    situation: &Situation<'_>,
+    profile: &Profile,
+    order: &ProfileOrder,
+) -> Entry {
+    let health = profile_health(profile, situation.now);
+    let verdict = eligibility(situation.config, situation.store, &profile.provider, &profile.id, situation.now);
+    let stats = situation.store.usage(&profile.id);
+    let window: Option<Window> = auth_core::cooldown(situation.store, profile, None, situation.now);
+    let layout = &session.state.layout;
+    let (owner, dir) = match profile.owner {
+        Owner::Agent => (agent_name(auth), auth.dir.clone()),
+        Owner::Main => ("main".to_owned(), layout.main_store_dir().to_owned()),
+    };
+    let file = layout.shorten(&dir.join(auth_store::STORE_FILE));
+    Entry {
+        profile_id: profile.id.to_string(),
+        provider: profile.provider.to_string(),
+        r#type: profile.kind().as_str(),
+        owner,
+        label: profile_label(profile, situation),
+        status: health.status.as_str(),
+        reason_code: health.reason.map(auth_core::HealthReason::code),
+        expires_at: health.expires_at_ms.map(Ms),
+        eligible: verdict.is_ok(),
+        eligibility: verdict.code(),
+        position: order.position(&profile.id),
+        last_used: stats.and_then(|stats| stats.last_used_ms).map(Ms),
+        source: profile.line.map_or_else(|| file.clone(), |line| format!("{file}:{line}")),
+        unusable: window.map(|window| Unusable {
+            kind: window.kind.as_str(),
+            reason: stats.and_then(|stats| match window.kind {
+                WindowKind::Cooldown => stats.cooldown_reason.clone(),
+                WindowKind::Disabled => stats.disabled_reason.clone(),
+            }),
+            until: Ms(window.until_ms),
+        }),
+        health,
+    }
+}
+
+fn render(page: &mut Page, session: &Session, auth: &AgentAuth, profiles: &[Entry]) {
+    let store = session.state.layout.shorten(&auth.store_path());
+    if profiles.is_empty() {
+        page.line(0, &[plain(format!("No profiles in {store} (agent {}).", agent_name(auth)))]);
+        page.line(4, &[plain("Add one: "), part(Look::Command, "openclaw models auth login --provider <id>")]);
+        return;
+    }
+    let heading = ["Profile", "Provider", "Kind", "Secret", "Health", "Order", "Source"];
+    let mut rows: Vec<Vec<Part>> = vec![heading.map(|text| part(Look::Faint, text)).to_vec()];
+    for entry in profiles {
+        let secret = entry.label.strip_prefix(&format!("{}=", entry.profile_id)).unwrap_or(&entry.label);
+        let secret = secret.strip_prefix("token:").unwrap_or(secret);
+        let position = entry.position.map_or_else(|| "-".to_owned(), |position| position.to_string());
+        rows.push(vec![
+            part(Look::Strong, &entry.profile_id),
+            plain(&entry.provider),
+            plain(entry.r#type),
+            plain(secret),
+            state_of(entry, session.state.now().as_f64()),
+            plain(position),
+            part(Look::Faint, &entry.source),
+        ]);
+    }
+    page.table(0, &rows);
+}
+
+/// The state of a profile in a few words: what keeps it from being used comes first.
+fn state_of(entry: &Entry, now_ms: f64) -> Part {
+    if let Some(window) = &entry.unusable {
+        let left = WordyDuration(window.until.0 - now_ms);
+        let reason = window.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+        return part(Look::Warning, format!("{}{reason}, {left} left", window.kind));
+    }
+    if let Some(trouble) = advice::trouble(&entry.health) {
+        let expiring = entry.health.status == auth_core::HealthStatus::Expiring;
+        return part(if expiring { Look::Warning } else { Look::Bad }, trouble);
+    }
+    if !entry.eligible {
+        return part(Look::Bad, format!("not used: {}", entry.eligibility));
+    }
+    if entry.health.renews_itself {
+        return part(Look::Good, "expired, renews itself");
+    }
+    let left = entry.health.remaining_ms.map_or_else(String::new, |left| format!(", {} left", WordyDuration(left)));
+    part(Look::Good, format!("ok{left}"))
+}

@@ -1,0 +1,199 @@
+//! From the command line to the command that answers it.
+
+mod auth_list;
+mod auth_order;
+mod auth_why;
+mod model_list;
+mod model_names;
+mod status;
+
+use std::ffi::OsString;
+
+use auth_store::{RealHost, State};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::args::{
+    AliasesCommand, Auth, AuthCommand, Cli, Command, FallbacksCommand, LogLevel, ModelsCommand, OrderCommand, innermost,
+};
+use crate::failure::Failure;
+use crate::output::{print_text, remark};
+use crate::root_options::RootOptions;
+use crate::upstream;
+
+/// Runs a command line and gives its exit code.
+pub(crate) fn run(arguments: &[OsString]) -> u8 {
+    match try_run(arguments) {
+        Ok(code) => code,
+        Err(failure) => {
+            remark(&failure.message);
+            failure.code
+        }
+    }
+}
+
+/// What every command needs.
+pub(crate) struct Session {
+    host: RealHost,
+    state: State,
+    no_color: bool,
+    log_level: LogLevel,
+}
+
+impl Session {
+    fn open(profile: Option<&str>, cli: &Cli) -> Result<Self, Failure> {
+        let host = RealHost;
+        let state = State::load(&host, profile)?;
+        let session = Self { host, state, no_color: cli.root.no_color, log_level: cli.root.log_level };
+        for warning in &session.state.warnings {
+            session.warn(warning);
+        }
+        session.debug(|| {
+            let layout = &session.state.layout;
+            format!(
+                "[debug] state directory {}, config {}, main store {}",
+                layout.shorten(layout.state_dir()),
+                layout.shorten(layout.config_path()),
+                layout.shorten(layout.main_store_dir())
+            )
+        });
+        Ok(session)
+    }
+
+    /// Prints a remark on standard error, unless `--log-level` asks for less.
+    fn warn(&self, text: &str) {
+        if self.log_level >= LogLevel::Warn {
+            remark(text);
+        }
+    }
+
+    fn debug(&self, text: impl Fn() -> String) {
+        if self.log_level >= LogLevel::Debug {
+            remark(&text());
+        }
+    }
+}
+
+fn try_run(arguments: &[OsString]) -> Result<u8, Failure> {
+    let mut tree = Cli::command();
+    tree.build();
+    if let Some(foreign) = upstream::foreign_command(&tree, arguments) {
+        return Err(upstream::hand_over(&tree, &foreign, arguments));
+    }
+    let root = RootOptions::take(arguments)?;
+    let matches = match tree.clone().try_get_matches_from(&root.arguments) {
+        Ok(matches) => matches,
+        Err(error) => return usage(&error),
+    };
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| usage_failure(&error))?;
+    let Some(Command::Models(models)) = &cli.command else { return help(&tree, &[], 0) };
+    let open = || Session::open(root.profile.as_deref(), &cli);
+
+    match &models.command {
+        None => {
+            let form = status::Form::of(models.status_json, models.status_plain)?;
+            status::run(&open()?, form, models.check, innermost(&[&models.agent]))
+        }
+        Some(ModelsCommand::Status(args)) => {
+            let form = status::Form::of(args.output.json, args.output.plain)?;
+            status::check_probe(&args.probe, form)?;
+            if args.probe.probe {
+                return Err(upstream::hand_over(&tree, "models status --probe", arguments));
+            }
+            status::run(&open()?, form, args.check, innermost(&[&args.agent, &models.agent]))
+        }
+        Some(ModelsCommand::List(args)) => {
+            let form = status::Form::of(args.output.json, args.output.plain)?;
+            model_list::run(&open()?, args, form, innermost(&[&args.agent, &models.agent]))
+        }
+        Some(ModelsCommand::Auth(auth)) => run_auth(&tree, auth, &open, innermost(&[&models.agent])),
+        Some(ModelsCommand::Aliases(group)) => match &group.command {
+            None => help(&tree, &["models", "aliases"], 1),
+            Some(AliasesCommand::List(output)) => {
+                let form = status::Form::of(output.json, output.plain)?;
+                model_names::aliases(&open()?, form)
+            }
+        },
+        Some(ModelsCommand::Fallbacks(group)) => match &group.command {
+            None => help(&tree, &["models", "fallbacks"], 1),
+            Some(FallbacksCommand::List(output)) => {
+                let form = status::Form::of(output.json, output.plain)?;
+                model_names::fallbacks(&open()?, form, model_names::Kind::Text)
+            }
+        },
+        Some(ModelsCommand::ImageFallbacks(group)) => match &group.command {
+            None => help(&tree, &["models", "image-fallbacks"], 1),
+            Some(FallbacksCommand::List(output)) => {
+                let form = status::Form::of(output.json, output.plain)?;
+                model_names::fallbacks(&open()?, form, model_names::Kind::Image)
+            }
+        },
+    }
+}
+
+fn run_auth(
+    tree: &clap::Command,
+    auth: &Auth,
+    open: &dyn Fn() -> Result<Session, Failure>,
+    outer_agent: Option<&str>,
+) -> Result<u8, Failure> {
+    let agent =
+        |levels: &[&crate::args::Agent]| innermost(levels).map(str::to_owned).or(outer_agent.map(str::to_owned));
+    match &auth.command {
+        None => help(tree, &["models", "auth"], 0),
+        Some(AuthCommand::List(args)) => auth_list::run(&open()?, args, agent(&[&args.agent, &auth.agent]).as_deref()),
+        Some(AuthCommand::Why(args)) => auth_why::run(&open()?, args, agent(&[&args.agent, &auth.agent]).as_deref()),
+        Some(AuthCommand::Order(order)) => match &order.command {
+            None => help(tree, &["models", "auth", "order"], 1),
+            Some(OrderCommand::Get(args)) => {
+                auth_order::get(&open()?, args, agent(&[&args.agent, &order.agent, &auth.agent]).as_deref())
+            }
+        },
+    }
+}
+
+/// Prints the help of a command.
+fn help(tree: &clap::Command, path: &[&str], code: u8) -> Result<u8, Failure> {
+    let found = path.iter().try_fold(tree, |at, name| at.find_subcommand(name));
+    let text = found.unwrap_or(tree).clone().render_help().to_string();
+    print_text(&text)?;
+    Ok(code)
+}
+
+/// Help and version go to standard output; everything else is a usage error.
+fn usage(error: &clap::Error) -> Result<u8, Failure> {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            print_text(&error.render().to_string())?;
+            Ok(0)
+        }
+        _ => Err(usage_failure(error)),
+    }
+}
+
+/// A usage error in the two-part form: what is wrong, then where the options are listed.
+fn usage_failure(error: &clap::Error) -> Failure {
+    let rendered = error.render().to_string();
+    let mut lines = rendered.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or("invalid arguments");
+    let mut what = first.strip_prefix("error: ").unwrap_or(first).to_owned();
+    let mut usage = None;
+    for line in lines {
+        match line.strip_prefix("Usage: ") {
+            Some(line) => usage = Some(line.to_owned()),
+            // A list of what is missing or possible belongs to the sentence; the pointer to the help does not.
+            None if !line.starts_with("For more information") => {
+                what.push(' ');
+                what.push_str(line);
+            }
+            None => {}
+        }
+    }
+    let command: Vec<&str> = usage
+        .as_deref()
+        .unwrap_or("openclaw")
+        .split(' ')
+        .take_while(|word| !word.starts_with(['[', '<', '-']))
+        .collect();
+    Failure::with_fix(what, format!("{} --help", command.join(" ")))
+}

@@ -1,0 +1,133 @@
+//! `models status` (spec 02).
+
+use auth_core::StatusReport;
+use auth_store::AgentAuth;
+
+use super::Session;
+use crate::args::Probe;
+use crate::failure::Failure;
+use crate::output::{Page, print_json, print_text};
+use crate::render::{status_human, status_json};
+
+/// How a command prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Human,
+    Json,
+    Plain,
+}
+
+impl Form {
+    pub(crate) fn of(json: bool, plain: bool) -> Result<Self, Failure> {
+        match (json, plain) {
+            (true, true) => Err(Failure::new("Choose either --json or --plain, not both.")),
+            (true, false) => Ok(Self::Json),
+            (false, true) => Ok(Self::Plain),
+            (false, false) => Ok(Self::Human),
+        }
+    }
+}
+
+/// Checks the probe options, whether a probe was asked for or not (spec 02 section 1).
+pub(crate) fn check_probe(probe: &Probe, form: Form) -> Result<(), Failure> {
+    if probe.probe && form == Form::Plain {
+        return Err(Failure::new("--probe cannot be used with --plain output."));
+    }
+    let positive = |text: &Option<String>| match text {
+        Some(text) => text.trim().parse().is_ok_and(|n: f64| n.is_finite() && n > 0.0),
+        None => true,
+    };
+    if !positive(&probe.probe_timeout) {
+        return Err(Failure::new("--probe-timeout must be a positive number (ms)."));
+    }
+    if !positive(&probe.probe_concurrency) {
+        return Err(Failure::new("--probe-concurrency must be > 0."));
+    }
+    if !positive(&probe.probe_max_tokens) {
+        return Err(Failure::new("--probe-max-tokens must be > 0."));
+    }
+    Ok(())
+}
+
+pub(crate) fn run(session: &Session, form: Form, check: bool, agent: Option<&str>) -> Result<u8, Failure> {
+    let state = &session.state;
+    let auth = state.status_auth(agent, &session.host)?;
+    let report = StatusReport::build(&state.situation(&auth), auth.agent.as_ref());
+    remarks(session, &auth, &report);
+    if auth.agent.is_none() {
+        note_other_directory(session, &auth)?;
+    }
+    let asked = agent.is_some();
+    match form {
+        Form::Plain => print_text(&format!("{}\n", report.models.resolved_default))?,
+        Form::Json => print_json(&status_json::document(state, &auth, &report, asked))?,
+        Form::Human => {
+            let mut page = Page::for_stdout(session.no_color);
+            status_human::render(&mut page, state, &auth, &report, asked);
+            page.print()?;
+        }
+    }
+    let verdict = report.check(!auth.view.errors.is_empty());
+    Ok(if check { verdict.exit_code() } else { 0 })
+}
+
+/// Says on standard error what the report left out.
+fn remarks(session: &Session, auth: &AgentAuth, report: &StatusReport) {
+    store_remarks(session, auth);
+    if let Some(warning) = &report.models.warning {
+        session.warn(warning);
+    }
+    for error in &report.ref_errors {
+        session.warn(&format!("Warning: {}: {}", error.path, error.message));
+    }
+}
+
+/// Says what could not be read from the stores of an agent.
+pub(crate) fn store_remarks(session: &Session, auth: &AgentAuth) {
+    let layout = &session.state.layout;
+    for error in &auth.view.errors {
+        session.warn(&format!(
+            "Warning: {} {}; it is left as it is. Run: openclaw doctor",
+            layout.shorten(&error.path),
+            error.message
+        ));
+    }
+    let rejected = auth.view.rejected();
+    if !rejected.is_empty() {
+        let named: Vec<String> = rejected
+            .iter()
+            .take(10)
+            .map(|entry| {
+                let line = entry.line.map_or_else(String::new, |line| format!(", line {line}"));
+                let hint = entry
+                    .misspelt
+                    .as_ref()
+                    .map_or_else(String::new, |(written, meant)| format!(", \"{written}\" should be \"{meant}\""));
+                format!("{} ({}{line}{hint})", entry.id, entry.reason.code())
+            })
+            .collect();
+        let more = if rejected.len() > 10 { format!(" and {} more", rejected.len() - 10) } else { String::new() };
+        session.warn(&format!(
+            "Warning: ignored invalid auth profile entries during store load: {}{more}",
+            named.join(", ")
+        ));
+    }
+    for file in &auth.view.legacy_files {
+        session.debug(|| format!("[debug] legacy file in use: {}", layout.shorten(file)));
+    }
+}
+
+/// A variable makes this report look elsewhere than `models auth` does.
+fn note_other_directory(session: &Session, auth: &AgentAuth) -> Result<(), Failure> {
+    let layout = &session.state.layout;
+    let default = session.state.agent(None)?;
+    let dir = layout.agent_dir(&session.state.config, &default);
+    if dir != auth.dir {
+        session.warn(&format!(
+            "Note: OPENCLAW_AGENT_DIR or PI_CODING_AGENT_DIR makes this report show {}; openclaw models auth uses {} (agent {default}).",
+            layout.shorten(&auth.dir),
+            layout.shorten(&dir)
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! The command line: arguments in, reports out. No rule about credentials lives here.
+
+mod args;
+mod commands;
+mod failure;
+mod output;
+mod render;
+mod root_options;
+mod upstream;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    ExitCode::from(commands::run(&arguments))
+}

@@ -1,0 +1,145 @@
+//! Commands of the wider OpenClaw command line: handed to another `openclaw`, or refused (spec 00 section 3).
+
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use crate::failure::Failure;
+
+/// Names the other program. Only the process environment counts.
+const UPSTREAM: &str = "OPENCLAW_UPSTREAM";
+/// Set for the other program; when we find it, the other program is ourselves.
+const GUARD: &str = "OPENCLAW_UPSTREAM_GUARD";
+
+/// The command that this program does not have, if the line names one: `gateway`, `models scan`.
+pub(crate) fn foreign_command(tree: &clap::Command, arguments: &[OsString]) -> Option<String> {
+    let mut at = tree;
+    let mut path: Vec<&str> = Vec::new();
+    let mut words = arguments.iter().skip(1);
+    while let Some(word) = words.next() {
+        let word = word.to_str().filter(|word| *word != "--")?;
+        if word.starts_with('-') {
+            if takes_value(at, tree, word) {
+                words.next();
+            }
+            continue;
+        }
+        if !at.has_subcommands() {
+            return None;
+        }
+        path.push(word);
+        match at.find_subcommand(word) {
+            Some(next) => at = next,
+            None => return Some(path.join(" ")),
+        }
+    }
+    None
+}
+
+fn takes_value(at: &clap::Command, tree: &clap::Command, word: &str) -> bool {
+    let Some(name) = word.strip_prefix("--").filter(|name| !name.contains('=')) else { return false };
+    let option = at.get_arguments().chain(tree.get_arguments()).find(|arg| arg.get_long() == Some(name));
+    option.is_some_and(|arg| arg.get_action().takes_values())
+}
+
+/// Replaces this process by the other program, with arguments and environment as they are. Returns only on failure.
+pub(crate) fn hand_over(tree: &clap::Command, command: &str, arguments: &[OsString]) -> Failure {
+    let set = std::env::var_os(UPSTREAM).filter(|value| !value.is_empty());
+    let Some(upstream) = set else { return refuse(tree, command) };
+    let shown = upstream.to_string_lossy().into_owned();
+    let wrong = |what: &str| {
+        Failure::new(format!(
+            "{UPSTREAM}={shown} {what}, so \"openclaw {command}\" cannot be handed over. Set it to the absolute path of another openclaw program, or unset it."
+        ))
+    };
+    if std::env::var_os(GUARD).is_some() {
+        return wrong("leads back to this program");
+    }
+    let path = Path::new(&upstream);
+    if !path.is_absolute() {
+        return wrong("is not an absolute path");
+    }
+    match path.metadata() {
+        Err(_) => return wrong("does not exist"),
+        Ok(meta) if !meta.is_file() || meta.permissions().mode() & 0o111 == 0 => {
+            return wrong("is not an executable file");
+        }
+        Ok(_) => {}
+    }
+    let error = Command::new(path).args(arguments.iter().skip(1)).env(GUARD, "1").exec();
+    wrong(&format!("cannot be started ({error})"))
+}
+
+fn refuse(tree: &clap::Command, command: &str) -> Failure {
+    let what = format!(
+        "\"openclaw {command}\" is not part of this program, which covers model credentials; to hand it to another openclaw, set {UPSTREAM} to that program's absolute path."
+    );
+    match nearest(tree, command) {
+        Some(known) => Failure::new(format!("{what}\nDid you mean: openclaw {known}")),
+        None => Failure::new(format!("{what}\nWhat there is: openclaw --help")),
+    }
+}
+
+/// The command that a mistyped one most resembles.
+fn nearest(tree: &clap::Command, command: &str) -> Option<String> {
+    let mut words: Vec<&str> = command.split(' ').collect();
+    let written = words.pop()?;
+    let parent = words.iter().try_fold(tree, |at, word| at.find_subcommand(word))?;
+    let name = parent
+        .get_subcommands()
+        .map(clap::Command::get_name)
+        .map(|name| (distance(name, written), name))
+        .filter(|(distance, name)| *distance <= 2 && *distance < name.len())
+        .min()?
+        .1;
+    words.push(name);
+    Some(words.join(" "))
+}
+
+/// How many single-letter edits lie between two words.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn foreign(line: &str) -> Option<String> {
+        let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        foreign_command(&crate::args::Cli::command(), &arguments)
+    }
+
+    #[test]
+    fn own_commands_are_told_from_foreign_ones() {
+        assert_eq!(foreign("oc models status --json extra"), None);
+        assert_eq!(foreign("oc --log-level debug models --agent x auth list"), None);
+        assert_eq!(foreign("oc --version"), None);
+        assert_eq!(foreign("oc gateway --dev").as_deref(), Some("gateway"));
+        assert_eq!(foreign("oc models --agent status scan").as_deref(), Some("models scan"));
+        assert_eq!(foreign("oc --log-level=debug models auth teleport").as_deref(), Some("models auth teleport"));
+    }
+
+    #[test]
+    fn typing_mistakes_are_recognised() {
+        let tree = crate::args::Cli::command();
+        assert_eq!(nearest(&tree, "model").as_deref(), Some("models"));
+        assert_eq!(nearest(&tree, "models statsu").as_deref(), Some("models status"));
+        assert_eq!(nearest(&tree, "gateway"), None);
+        assert_eq!((distance("", "ab"), distance("kitten", "sitting")), (2, 3));
+    }
+}

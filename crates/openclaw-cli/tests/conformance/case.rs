@@ -1,0 +1,187 @@
+//! What a case says, and running it in a home directory of its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// One case file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Case {
+    pub(crate) about: String,
+    /// Path below the home directory → content.
+    #[serde(default)]
+    pub(crate) files: Map<String, Value>,
+    #[serde(default)]
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) run: Vec<Step>,
+    #[serde(default)]
+    pub(crate) expect: Vec<Expect>,
+    #[serde(default)]
+    pub(crate) expect_files: Map<String, Value>,
+    /// Whether a document may have no keys beyond those expected.
+    #[serde(default)]
+    pub(crate) exact: bool,
+    /// JSON pointers, `*` for any step, dropped on both sides.
+    #[serde(default)]
+    pub(crate) ignore: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Step {
+    pub(crate) args: Vec<String>,
+    #[serde(default)]
+    pub(crate) stdin: String,
+    pub(crate) cwd: Option<String>,
+    #[serde(default)]
+    pub(crate) env: BTreeMap<String, String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Expect {
+    pub(crate) exit: Option<i32>,
+    pub(crate) stdout_json: Option<Value>,
+    pub(crate) stdout_has: Vec<String>,
+    pub(crate) stdout_lacks: Vec<String>,
+    pub(crate) stderr_has: Vec<String>,
+    pub(crate) stderr_lacks: Vec<String>,
+    pub(crate) output_has: Vec<String>,
+    pub(crate) output_lacks: Vec<String>,
+}
+
+/// What placeholders stand for.
+pub(crate) struct Context {
+    pub(crate) home: PathBuf,
+    pub(crate) now_ms: i64,
+}
+
+/// What one step printed.
+pub(crate) struct Printed {
+    pub(crate) exit: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A case that was run; its home directory goes with it.
+pub(crate) struct Run {
+    pub(crate) context: Context,
+    pub(crate) printed: Vec<Printed>,
+    _home: tempfile::TempDir,
+}
+
+impl Context {
+    /// Replaces the placeholders of every string; one that is nothing but a time becomes a number.
+    pub(crate) fn fill(&self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => match self.time_of(text) {
+                Some(ms) => Value::from(ms),
+                None => Value::String(self.fill_text(text)),
+            },
+            Value::Array(items) => items.iter().map(|item| self.fill(item)).collect(),
+            Value::Object(members) => {
+                members.iter().map(|(key, item)| (self.fill_text(key), self.fill(item))).collect::<Map<_, _>>().into()
+            }
+            other => other.clone(),
+        }
+    }
+
+    pub(crate) fn fill_text(&self, text: &str) -> String {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find("{{NOW") {
+            out.push_str(&rest[..at]);
+            let end = rest[at..].find("}}").map_or(rest.len(), |end| at + end + 2);
+            match self.time_of(&rest[at..end]) {
+                Some(ms) => out.push_str(&ms.to_string()),
+                None => out.push_str(&rest[at..end]),
+            }
+            rest = &rest[end..];
+        }
+        out.push_str(rest);
+        out.replace("{{HOME}}", &self.home.to_string_lossy())
+    }
+
+    /// `{{NOW}}`, `{{NOW+MS}}`, `{{NOW-MS}}`.
+    fn time_of(&self, text: &str) -> Option<i64> {
+        let offset = text.strip_prefix("{{NOW")?.strip_suffix("}}")?;
+        Some(self.now_ms + if offset.is_empty() { 0 } else { offset.parse::<i64>().ok()? })
+    }
+}
+
+/// Runs every step of a case.
+pub(crate) fn execute(case: &Case, binary: &Path) -> io::Result<Run> {
+    let home = tempfile::Builder::new().prefix("conformance-").tempdir()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let context =
+        Context { home: home.path().canonicalize()?, now_ms: i64::try_from(now.as_millis()).unwrap_or_default() };
+    for (path, content) in &case.files {
+        put(&context.home.join(path), &context.fill(content))?;
+    }
+    let printed = case.run.iter().map(|step| run_step(case, step, binary, &context)).collect::<io::Result<_>>()?;
+    Ok(Run { context, printed, _home: home })
+}
+
+fn put(path: &Path, content: &Value) -> io::Result<()> {
+    let field = |name: &str| content.get(name);
+    let mode = |default: u32| {
+        field("$mode").and_then(Value::as_str).and_then(|m| u32::from_str_radix(m, 8).ok()).unwrap_or(default)
+    };
+    make_dir(path.parent().unwrap_or(path))?;
+    if field("$dir").is_some() {
+        make_dir(path)?;
+        return fs::set_permissions(path, fs::Permissions::from_mode(mode(0o700)));
+    }
+    if let Some(target) = field("$link").and_then(Value::as_str) {
+        return symlink(target, path);
+    }
+    let text = match (field("$text"), field("$json"), content) {
+        (Some(Value::String(text)), ..) | (None, None, Value::String(text)) => text.clone(),
+        (None, Some(json), _) | (None, None, json) => format!("{}\n", serde_json::to_string_pretty(json)?),
+        _ => return Err(io::Error::other("a file is neither text nor JSON")),
+    };
+    fs::write(path, text)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode(0o600)))
+}
+
+fn make_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn run_step(case: &Case, step: &Step, binary: &Path, context: &Context) -> io::Result<Printed> {
+    let cwd = context.home.join(step.cwd.as_deref().unwrap_or("."));
+    make_dir(&cwd)?;
+    let mut command = Command::new(binary);
+    command
+        .args(step.args.iter().map(|arg| context.fill_text(arg)))
+        .current_dir(cwd)
+        .env_clear()
+        .env("HOME", &context.home)
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .envs([("TERM", "xterm"), ("LANG", "C.UTF-8"), ("NO_COLOR", "1")])
+        .envs(case.env.iter().chain(&step.env).map(|(name, value)| (name, context.fill_text(value))))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        match stdin.write_all(context.fill_text(&step.stdin).as_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
+            _ => {}
+        }
+    }
+    let done = child.wait_with_output()?;
+    Ok(Printed {
+        exit: done.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&done.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&done.stderr).into_owned(),
+    })
+}

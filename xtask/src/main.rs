@@ -1,0 +1,70 @@
+//! Project tasks: `cargo xtask <task>`.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "tasks report on the terminal")]
+
+mod arrows;
+mod bench;
+mod ci;
+mod generate;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use xshell::{Shell, cmd};
+
+const HELP: &str = "\
+Tasks of this project: cargo xtask <task>
+
+  ci                                 everything that must pass: format, lints, structure, generated files, tests, docs
+  conformance [--bin PATH] [AREA]    recorded behaviour, against this program or another
+  bench                              time, memory and size of whole commands, beside /bin/true
+  gen [--check]                      write the files that are made from others, or tell which are out of date
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[&str]) -> Result<()> {
+    let root = root()?;
+    let shell = Shell::new()?;
+    shell.change_dir(&root);
+    match words {
+        ["ci"] => ci::run(&shell, &root),
+        ["conformance", rest @ ..] => conformance(&shell, rest),
+        ["bench"] => bench::run(&shell, &root),
+        ["gen"] => generate::run(&root, false),
+        ["gen", "--check"] => generate::run(&root, true),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        _ => bail!("no such task: {}\n\n{HELP}", words.join(" ")),
+    }
+}
+
+fn root() -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent folder")?;
+    Ok(root.to_owned())
+}
+
+fn conformance(shell: &Shell, words: &[&str]) -> Result<()> {
+    let (bin, area) = match words {
+        ["--bin", path, rest @ ..] => (Some(std::path::absolute(path)?), rest),
+        rest => (None, rest),
+    };
+    let mut command = cmd!(shell, "cargo test --quiet --package openclaw-cli --test conformance -- {area...}");
+    if let Some(bin) = bin {
+        command = command.env("OPENCLAW_CONFORMANCE_BIN", bin);
+    }
+    command.run()?;
+    Ok(())
+}
