@@ -8,6 +8,12 @@ const PUNCTUATION: &str = " _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$";
 /// Compares two ids as the report sorts them: ASCII by the reference's `en-US` collation, so that `p:a` < `p:B`
 /// and `a_b` < `a-b` < `a:b` < `a1`; everything else by code point after all ASCII.
 pub fn collate(a: &str, b: &str) -> Ordering {
+    // Ids share long beginnings; what is equal need not be ranked.
+    let mut same = a.bytes().zip(b.bytes()).take_while(|(x, y)| x == y).count();
+    while !a.is_char_boundary(same) {
+        same -= 1;
+    }
+    let (a, b) = (&a[same..], &b[same..]);
     let ranks = a.chars().map(rank).cmp(b.chars().map(rank));
     ranks.then_with(|| {
         // Equal but for case: at the first difference the lower-case letter comes first.
@@ -16,15 +22,37 @@ pub fn collate(a: &str, b: &str) -> Ordering {
 }
 
 fn rank(c: char) -> u32 {
-    let position = |base: u32, c: char, first: char| base + (c as u32 - first as u32);
-    match c {
-        '0'..='9' => position(100, c, '0'),
-        'a'..='z' => position(200, c, 'a'),
-        'A'..='Z' => position(200, c, 'A'),
-        c if c.is_ascii() => PUNCTUATION.find(c).and_then(|at| u32::try_from(at).ok()).map_or(0, |at| at + 1),
-        c => 1000 + c as u32,
+    match u8::try_from(c) {
+        Ok(byte) if byte.is_ascii() => u32::from(ASCII_RANKS[usize::from(byte)]),
+        _ => 1000 + c as u32,
     }
 }
+
+/// The rank of each ASCII character; control characters come before all others.
+const ASCII_RANKS: [u8; 128] = {
+    let mut ranks = [0_u8; 128];
+    let mut next = 1;
+    let mut at = 0;
+    while at < PUNCTUATION.len() {
+        ranks[PUNCTUATION.as_bytes()[at] as usize] = next;
+        next += 1;
+        at += 1;
+    }
+    let mut digit = b'0';
+    while digit <= b'9' {
+        ranks[digit as usize] = next;
+        next += 1;
+        digit += 1;
+    }
+    let mut letter = b'a';
+    while letter <= b'z' {
+        ranks[letter as usize] = next;
+        ranks[letter.to_ascii_uppercase() as usize] = next;
+        next += 1;
+        letter += 1;
+    }
+    ranks
+};
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,8 @@
 //! The credential store of an agent as a value (spec 01 section 5).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -16,11 +17,11 @@ use crate::usage::UsageStats;
 
 /// The id of a profile: any non-empty string, compared exactly (spec 01 section 5.1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ProfileId(String);
+pub struct ProfileId(Arc<str>);
 
 impl ProfileId {
     /// Takes an id as it is.
-    pub fn new(id: impl Into<String>) -> Self {
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
         Self(id.into())
     }
 
@@ -80,7 +81,7 @@ pub struct Profile {
     /// Its id.
     pub id: ProfileId,
     /// The provider as stored.
-    pub provider_as_stored: String,
+    pub provider_as_stored: Arc<str>,
     /// The provider in normal form.
     pub provider: ProviderId,
     /// The provider under which credentials are shared.
@@ -195,9 +196,10 @@ impl AuthProfiles {
 
         let mut store =
             Self { version: root.get("version").and_then(raw_json::number).unwrap_or(1.0), ..Self::default() };
+        let mut spellings = Spellings::default();
         for (id, value) in entries.into_members() {
             let line = lines.line_of(value.get());
-            store.take_entry(id.into_owned(), value, None, owner, line);
+            store.take_entry(id.into_owned(), value, None, owner, line, &mut spellings);
         }
         if let Some(order) = root.get("order").and_then(RawObject::of) {
             for (provider, ids) in order.into_members() {
@@ -243,9 +245,10 @@ impl AuthProfiles {
         if root.get("profiles").is_some() {
             return Ok(store);
         }
+        let mut spellings = Spellings::default();
         for (provider, value) in root.into_members() {
             let line = lines.line_of(value.get());
-            store.take_entry(format!("{provider}:default"), value, Some(&provider), Owner::Agent, line);
+            store.take_entry(format!("{provider}:default"), value, Some(&provider), Owner::Agent, line, &mut spellings);
         }
         Ok(store)
     }
@@ -267,7 +270,8 @@ impl AuthProfiles {
             let Some(fields) = RawObject::of(value) else { continue };
             let members =
                 fields.into_members().filter(|(name, _)| !matches!(&**name, "type" | "provider" | "mode")).collect();
-            let profile = build_profile(id, CredentialKind::OAuth, provider.into_owned(), members, Owner::Agent, None);
+            let provider = Spellings::default().read(&provider);
+            let profile = build_profile(id, CredentialKind::OAuth, provider, members, Owner::Agent, None);
             self.insert(profile);
         }
         Ok(())
@@ -281,8 +285,9 @@ impl AuthProfiles {
         fallback_provider: Option<&str>,
         owner: Owner,
         line: Option<u32>,
+        spellings: &mut Spellings,
     ) {
-        let read = || {
+        let mut read = || {
             let entry = RawObject::of(value).ok_or(RejectReason::NonObject)?;
             let kind = match entry.get("type") {
                 Some(kind) => raw_json::string(kind),
@@ -295,7 +300,8 @@ impl AuthProfiles {
             };
             let provider = provider.filter(|p| !p.trim().is_empty()).ok_or(RejectReason::MissingProvider)?;
             let members: Vec<_> = entry.into_members().collect();
-            Ok(build_profile(ProfileId::new(id.clone()), kind, provider, members, owner, line))
+            let provider = spellings.read(&provider);
+            Ok(build_profile(ProfileId::new(id.as_str()), kind, provider, members, owner, line))
         };
         match read() {
             Ok(profile) => self.insert(profile),
@@ -367,6 +373,12 @@ impl AuthProfiles {
         self.profiles.values()
     }
 
+    /// Every provider that has a profile, once.
+    pub fn providers(&self) -> impl Iterator<Item = &ProviderId> {
+        let mut seen = HashSet::new();
+        self.iter().map(|profile| &profile.provider).filter(move |provider| seen.insert(*provider))
+    }
+
     /// The profile with exactly this id.
     pub fn get(&self, id: &ProfileId) -> Option<&Profile> {
         self.profiles.get(id)
@@ -423,10 +435,34 @@ pub(crate) fn find_normalised<'a, T>(entries: &'a [(String, T)], provider: &Prov
 const KNOWN_FIELDS: &[&str] =
     &["type", "provider", "email", "displayName", "key", "keyRef", "token", "tokenRef", "access", "refresh", "expires"];
 
+/// A provider as a file writes it, in all its forms.
+#[derive(Clone)]
+struct StoredProvider {
+    as_stored: Arc<str>,
+    id: ProviderId,
+    auth_key: AuthKey,
+}
+
+/// The provider names of one file: few, however many profiles there are.
+#[derive(Default)]
+struct Spellings(HashMap<String, StoredProvider>);
+
+impl Spellings {
+    fn read(&mut self, text: &str) -> StoredProvider {
+        if let Some(known) = self.0.get(text) {
+            return known.clone();
+        }
+        let id = ProviderId::normalise(text);
+        let provider = StoredProvider { as_stored: text.into(), auth_key: id.auth_key(), id };
+        self.0.insert(text.to_owned(), provider.clone());
+        provider
+    }
+}
+
 fn build_profile(
     id: ProfileId,
     kind: CredentialKind,
-    provider_as_stored: String,
+    provider: StoredProvider,
     members: Vec<(std::borrow::Cow<'_, str>, &RawValue)>,
     owner: Owner,
     line: Option<u32>,
@@ -450,7 +486,6 @@ fn build_profile(
         CredentialKind::OAuth => Credential::OAuth { access: secret("access"), refresh: secret("refresh"), expires },
     };
     let label = |name: &str| text(name).map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
-    let provider = ProviderId::normalise(&provider_as_stored);
     let (display_name, email) = (label("displayName"), label("email"));
     let unknown = members
         .into_iter()
@@ -459,9 +494,9 @@ fn build_profile(
         .collect();
     Profile {
         id,
-        auth_key: provider.auth_key(),
-        provider,
-        provider_as_stored,
+        auth_key: provider.auth_key,
+        provider: provider.id,
+        provider_as_stored: provider.as_stored,
         credential,
         display_name,
         email,

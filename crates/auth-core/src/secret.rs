@@ -91,16 +91,19 @@ impl fmt::Display for Fingerprint {
 /// no more than a third shows, and the last four. Control characters are replaced, so that a pasted escape sequence
 /// cannot reach a terminal.
 pub fn mask(text: &str) -> String {
-    let chars: Vec<char> = text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-    let (head, tail) = match chars.len() {
+    let count = text.chars().count();
+    let (head, tail) = match count {
         0 => return "missing".to_owned(),
         1..12 => return "****".to_owned(),
         12..24 => (2, 2),
         n => (6.min(n / 3 - 4), 4),
     };
-    let mut shown: String = chars[..head].iter().collect();
+    let harmless = |c: char| if c.is_control() { '?' } else { c };
+    let mut shown = String::with_capacity(16);
+    shown.extend(text.chars().take(head).map(harmless));
     shown.push_str("...");
-    shown.extend(&chars[chars.len() - tail..]);
+    let start = text.char_indices().rev().nth(tail - 1).map_or(0, |(at, _)| at);
+    shown.extend(text[start..].chars().map(harmless));
     shown
 }
 

@@ -339,7 +339,7 @@ pub fn unusable_profiles(store: &AuthProfiles, now: Timestamp) -> Vec<UnusablePr
             }
             Some(UnusableProfile {
                 id: id.clone(),
-                provider: profile.map(|p| p.provider_as_stored.clone()),
+                provider: profile.map(|p| p.provider_as_stored.to_string()),
                 window: stats.active_window(now)?,
                 reason: stats.disabled_reason.clone(),
             })

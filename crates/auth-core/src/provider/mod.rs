@@ -3,6 +3,7 @@
 mod catalogue;
 
 use std::fmt;
+use std::sync::Arc;
 
 use catalogue::{AUTH_ID_ALIASES, PROVIDER_ID_ALIASES};
 pub use catalogue::{
@@ -12,13 +13,13 @@ pub use catalogue::{
 
 /// A provider id in its normal form (spec 01 section 6.1): trimmed, lower case, known spellings unified.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ProviderId(String);
+pub struct ProviderId(Arc<str>);
 
 impl ProviderId {
     /// Normalises any spelling of a provider.
     pub fn normalise(raw: &str) -> Self {
         let lower = raw.trim().to_lowercase();
-        Self(rename(&lower, PROVIDER_ID_ALIASES).map_or(lower, str::to_owned))
+        Self(rename(&lower, PROVIDER_ID_ALIASES).unwrap_or(&lower).into())
     }
 
     /// The normal form as text.
@@ -28,7 +29,7 @@ impl ProviderId {
 
     /// The id under which credentials are shared (spec 01 section 6.3).
     pub fn auth_key(&self) -> AuthKey {
-        AuthKey(rename(&self.0, AUTH_ID_ALIASES).unwrap_or(&self.0).to_owned())
+        AuthKey(rename(&self.0, AUTH_ID_ALIASES).map_or_else(|| self.0.clone(), Arc::from))
     }
 
     /// Whether cooldowns never apply (spec 07 section 5.2 step 1).
@@ -45,7 +46,7 @@ impl fmt::Display for ProviderId {
 
 /// A provider id normalised for credentials: plans that share the credentials of another provider become that one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AuthKey(String);
+pub struct AuthKey(Arc<str>);
 
 impl AuthKey {
     /// Normalises any spelling of a provider.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use auth_core::status::profile_label;
 use auth_core::{
-    AuthKey, Owner, Profile, ProfileHealth, ProfileOrder, Situation, Window, WindowKind, WordyDuration, eligibility,
+    AuthKey, Owner, Profile, ProfileHealth, ProfileId, Situation, Window, WindowKind, WordyDuration, eligibility,
     profile_health, resolve_order,
 };
 use auth_store::AgentAuth;
@@ -60,17 +60,18 @@ pub(crate) fn run(session: &Session, args: &AuthList, agent: Option<&str>) -> Re
     store_remarks(session, &auth);
     let situation = session.state.situation(&auth);
     let wanted = args.provider.as_deref().map(AuthKey::normalise);
-    let mut orders: HashMap<&AuthKey, ProfileOrder> = HashMap::new();
+    let mut orders: HashMap<&AuthKey, HashMap<ProfileId, usize>> = HashMap::new();
     let profiles: Vec<Entry> = auth
         .view
         .profiles
         .iter()
         .filter(|profile| wanted.as_ref().is_none_or(|wanted| profile.auth_key == *wanted))
         .map(|profile| {
-            let order = orders.entry(&profile.auth_key).or_insert_with(|| {
-                resolve_order(situation.config, situation.store, &profile.provider, None, situation.now)
+            let positions = orders.entry(&profile.auth_key).or_insert_with(|| {
+                let order = resolve_order(situation.config, situation.store, &profile.provider, None, situation.now);
+                order.tried.into_iter().enumerate().map(|(at, entry)| (entry.id, at + 1)).collect()
             });
-            entry(session, &auth, &situation, profile, order)
+            entry(session, &auth, &situation, profile, positions.get(&profile.id).copied())
         })
         .collect();
     if args.json {
@@ -93,7 +94,7 @@ fn entry(
     auth: &AgentAuth,
     situation: &Situation<'_>,
     profile: &Profile,
-    order: &ProfileOrder,
+    position: Option<usize>,
 ) -> Entry {
     let health = profile_health(profile, situation.now);
     let verdict = eligibility(situation.config, situation.store, &profile.provider, &profile.id, situation.now);
@@ -116,7 +117,7 @@ fn entry(
         expires_at: health.expires_at_ms.map(Ms),
         eligible: verdict.is_ok(),
         eligibility: verdict.code(),
-        position: order.position(&profile.id),
+        position,
         last_used: stats.and_then(|stats| stats.last_used_ms).map(Ms),
         source: profile.line.map_or_else(|| file.clone(), |line| format!("{file}:{line}")),
         unusable: window.map(|window| Unusable {
