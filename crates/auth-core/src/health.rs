@@ -76,7 +76,9 @@ pub struct ProfileHealth {
     pub expires_at_ms: Option<f64>,
     /// Time left until then; negative when past.
     pub remaining_ms: Option<f64>,
-    /// A login whose access token is over but which holds a refresh token: the next use renews it.
+    /// The stored end of the credential, shown or not, in milliseconds since the epoch.
+    pub ends_at_ms: Option<f64>,
+    /// A login with a refresh token and a known end: the next use after the end renews it.
     pub renews_itself: bool,
 }
 
@@ -203,6 +205,10 @@ pub fn profile_health(profile: &Profile, now: Timestamp) -> ProfileHealth {
         reason: None,
         expires_at_ms: None,
         remaining_ms: None,
+        ends_at_ms: match &profile.credential {
+            Credential::ApiKey { .. } => None,
+            Credential::Token { expires, .. } | Credential::OAuth { expires, .. } => expires.date_ms(),
+        },
         renews_itself: false,
     };
     match &profile.credential {
@@ -231,7 +237,7 @@ pub fn profile_health(profile: &Profile, now: Timestamp) -> ProfileHealth {
         Credential::OAuth { refresh, expires, .. } => {
             let state = expiry_state(*expires, now);
             let lapsing = matches!(state, HealthStatus::Expired | HealthStatus::Expiring);
-            health.renews_itself = refresh.is_some() && state == HealthStatus::Expired;
+            health.renews_itself = refresh.is_some() && state != HealthStatus::Missing;
             health.status = if refresh.is_some() && lapsing { HealthStatus::Ok } else { state };
             health.set_times(*expires, now);
             if state == HealthStatus::Missing {

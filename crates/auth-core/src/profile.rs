@@ -140,7 +140,7 @@ pub struct RejectedEntry {
 #[non_exhaustive]
 pub enum StoreSyntaxError {
     /// Not JSON, or not an object.
-    #[error("not valid JSON: {message} at line {line} column {column}")]
+    #[error("is not valid JSON: {message} at line {line} column {column}")]
     Json {
         /// What the parser expected; never text of the file.
         message: String,

@@ -21,6 +21,8 @@ use crate::usage::{UnusableProfile, WindowKind, cooldown, unusable_profiles};
 pub struct ModelsInUse {
     /// The configured primary as written; the resolved one when none is configured.
     pub default_label: String,
+    /// Whether a primary is configured at all.
+    pub configured: bool,
     /// What the primary means.
     pub resolved_default: ModelRef,
     /// Text for standard error when the primary had to be guessed.
@@ -42,6 +44,7 @@ impl ModelsInUse {
         let resolved = primary(&setting, config);
         Self {
             default_label: setting.primary.clone().unwrap_or_else(|| resolved.model.to_string()),
+            configured: setting.primary.is_some(),
             resolved_default: resolved.model,
             warning: resolved.warning,
             fallbacks: written(&setting),

@@ -44,7 +44,8 @@ impl fmt::Display for ShortDuration {
         } else if hours < 48.0 {
             write!(f, "{hours}h")
         } else {
-            write!(f, "{}d", (hours / 24.0).round())
+            // A stored time can be any number; nobody reads more digits than these.
+            write!(f, "{}d", (hours / 24.0).round().min(999_999.0))
         }
     }
 }
@@ -56,6 +57,9 @@ pub struct WordyDuration(pub f64);
 impl fmt::Display for WordyDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = (self.0.abs() / 1000.0).round().max(1.0);
+        if seconds > 100.0 * 365.25 * 86_400.0 {
+            return f.write_str("more than 100 years");
+        }
         let (count, unit) = match seconds {
             s if s < 90.0 => (s, "second"),
             s if s < 90.0 * 60.0 => ((s / 60.0).round(), "minute"),
@@ -95,6 +99,6 @@ mod tests {
         assert_eq!(words(-7200.0), "2 hours");
         assert_eq!(words(3.0 * 86_400.0), "3 days");
         assert_eq!(words(61.0 * 86_400.0), "2 months");
-        assert_eq!(words(1e11), "3169 years");
+        assert_eq!(words(1e11), "more than 100 years");
     }
 }

@@ -32,8 +32,13 @@ pub struct State {
 
 /// `--agent` named an agent that the config does not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("Unknown agent id \"{0}\". Use \"openclaw agents list\" to see configured agents.")]
-pub struct UnknownAgent(pub String);
+#[error("Unknown agent id \"{id}\". Use \"openclaw agents list\" to see configured agents.")]
+pub struct UnknownAgent {
+    /// The id as written.
+    pub id: String,
+    /// The ids that there are.
+    pub known: Vec<AgentId>,
+}
 
 /// One agent's credentials: the only input of every report and decision about it.
 #[derive(Debug)]
@@ -95,7 +100,8 @@ impl State {
             return Ok(self.config.default_agent().0);
         };
         let id = AgentId::normalise(raw);
-        if self.config.known_agents().contains(&id) { Ok(id) } else { Err(UnknownAgent(raw.to_owned())) }
+        let known = self.config.known_agents();
+        if known.contains(&id) { Ok(id) } else { Err(UnknownAgent { id: raw.to_owned(), known }) }
     }
 
     /// The credentials of an agent, as `models auth` commands see them (spec 01 section 1.4).
@@ -198,6 +204,6 @@ mod tests {
             Path::new("/h/.openclaw/agents/ops-team/agent")
         );
         assert_eq!(state.agent_auth(None, &host).unwrap().agent.unwrap().as_str(), "ops-team");
-        assert_eq!(state.agent(Some(" nope ")).unwrap_err().0, "nope");
+        assert_eq!(state.agent(Some(" nope ")).unwrap_err().id, "nope");
     }
 }

@@ -17,6 +17,7 @@ pub(crate) struct Cli {
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (state of OpenClaw 2026.4.5)");
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
 pub(crate) struct Root {
     /// Use a state directory of its own: ~/.openclaw-NAME
     // Taken out before parsing, because it may stand anywhere; here for the help.
@@ -103,6 +104,9 @@ pub(crate) struct Output {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0, whatever the state. With --check: 0 fine; 1 a credential in the store has expired or is missing, a provider
+in use has none, or the store cannot be read; 2 a credential ends within 24 hours.")]
 pub(crate) struct Status {
     #[command(flatten)]
     pub(crate) output: Output,

@@ -31,6 +31,7 @@ impl From<ConfigInvalid> for Failure {
 
 impl From<UnknownAgent> for Failure {
     fn from(unknown: UnknownAgent) -> Self {
-        Self::new(unknown)
+        let known: Vec<&str> = unknown.known.iter().map(auth_core::AgentId::as_str).collect();
+        Self::new(format!("{unknown}\nConfigured: {}", known.join(", ")))
     }
 }

@@ -117,26 +117,34 @@ impl Page {
         self.line(0, &[part(Look::Heading, text)]);
     }
 
-    /// Rows under each other, columns aligned. A row that does not fit puts its cells under its first one.
+    /// Rows under each other, columns aligned. The last columns that do not fit go under the row, on a line of their
+    /// own.
     pub(crate) fn table(&mut self, indent: usize, rows: &[Vec<Part>]) {
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
         let length = |part: &Part| part.text.chars().count();
         let widths: Vec<usize> =
             (0..columns).map(|at| rows.iter().filter_map(|row| row.get(at)).map(length).max().unwrap_or(0)).collect();
-        let total = indent + widths.iter().sum::<usize>() + 2 * columns.saturating_sub(1);
-        let fits = total <= self.width;
+        let mut end = indent;
+        let fitting = widths.iter().take_while(|width| {
+            end += *width + 2;
+            end - 2 <= self.width
+        });
+        let fitting = fitting.count().max(1);
         for row in rows {
+            let (head, tail) = row.split_at(fitting.min(row.len()));
             let mut line = vec![plain(" ".repeat(indent))];
-            for (at, cell) in row.iter().enumerate() {
-                if at > 0 {
-                    line.push(plain("  "));
-                }
+            for (at, cell) in head.iter().enumerate() {
                 line.push(cell.clone());
-                if fits && at + 1 < row.len() {
-                    line.push(plain(" ".repeat(widths[at].saturating_sub(length(cell)))));
-                }
+                line.push(plain(" ".repeat(widths[at].saturating_sub(length(cell)) + 2)));
             }
             self.line(indent + 4, &line);
+            if tail.iter().any(|cell| !cell.text.is_empty()) {
+                let mut line = vec![plain(" ".repeat(indent + 4))];
+                for cell in tail {
+                    line.extend([cell.clone(), plain("  ")]);
+                }
+                self.line(indent + 4, &line);
+            }
         }
     }
 
@@ -241,5 +249,8 @@ mod tests {
         let mut wide = page(40);
         wide.table(2, &rows);
         assert_eq!(wide.text, "  id         kind\n  longer-id  x\n");
+        let mut narrow = page(14);
+        narrow.table(2, &rows);
+        assert_eq!(narrow.text, "  id\n      kind\n  longer-id\n      x\n");
     }
 }

@@ -13,13 +13,22 @@ const UPSTREAM: &str = "OPENCLAW_UPSTREAM";
 /// Set for the other program; when we find it, the other program is ourselves.
 const GUARD: &str = "OPENCLAW_UPSTREAM_GUARD";
 
-/// The command that this program does not have, if the line names one: `gateway`, `models scan`.
-pub(crate) fn foreign_command(tree: &clap::Command, arguments: &[OsString]) -> Option<String> {
+/// The command that a line names.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// One of ours: `models status`; empty when the line names none.
+    Own(String),
+    /// One that this program does not have: `gateway`, `models scan`.
+    Foreign(String),
+}
+
+/// Finds the command that a line names, whatever its options are.
+pub(crate) fn named_command(tree: &clap::Command, arguments: &[OsString]) -> Named {
     let mut at = tree;
     let mut path: Vec<&str> = Vec::new();
     let mut words = arguments.iter().skip(1);
     while let Some(word) = words.next() {
-        let word = word.to_str().filter(|word| *word != "--")?;
+        let Some(word) = word.to_str().filter(|word| *word != "--") else { break };
         if word.starts_with('-') {
             if takes_value(at, tree, word) {
                 words.next();
@@ -27,15 +36,15 @@ pub(crate) fn foreign_command(tree: &clap::Command, arguments: &[OsString]) -> O
             continue;
         }
         if !at.has_subcommands() {
-            return None;
+            break;
         }
         path.push(word);
         match at.find_subcommand(word) {
             Some(next) => at = next,
-            None => return Some(path.join(" ")),
+            None => return Named::Foreign(path.join(" ")),
         }
     }
-    None
+    Named::Own(path.join(" "))
 }
 
 fn takes_value(at: &clap::Command, tree: &clap::Command, word: &str) -> bool {
@@ -119,19 +128,21 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
 
-    fn foreign(line: &str) -> Option<String> {
+    fn named(line: &str) -> Named {
         let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        foreign_command(&crate::args::Cli::command(), &arguments)
+        named_command(&crate::args::Cli::command(), &arguments)
     }
 
     #[test]
     fn own_commands_are_told_from_foreign_ones() {
-        assert_eq!(foreign("oc models status --json extra"), None);
-        assert_eq!(foreign("oc --log-level debug models --agent x auth list"), None);
-        assert_eq!(foreign("oc --version"), None);
-        assert_eq!(foreign("oc gateway --dev").as_deref(), Some("gateway"));
-        assert_eq!(foreign("oc models --agent status scan").as_deref(), Some("models scan"));
-        assert_eq!(foreign("oc --log-level=debug models auth teleport").as_deref(), Some("models auth teleport"));
+        let own = |command: &str| Named::Own(command.to_owned());
+        let foreign = |command: &str| Named::Foreign(command.to_owned());
+        assert_eq!(named("oc models status --json extra"), own("models status"));
+        assert_eq!(named("oc --log-level debug models --agent x auth list"), own("models auth list"));
+        assert_eq!(named("oc --version"), own(""));
+        assert_eq!(named("oc gateway --dev"), foreign("gateway"));
+        assert_eq!(named("oc models --agent status scan"), foreign("models scan"));
+        assert_eq!(named("oc --log-level=debug models auth teleport"), foreign("models auth teleport"));
     }
 
     #[test]

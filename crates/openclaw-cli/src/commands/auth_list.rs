@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use auth_core::status::profile_label;
 use auth_core::{
-    AuthKey, Owner, Profile, ProfileHealth, ProfileId, Situation, Window, WindowKind, WordyDuration, eligibility,
-    profile_health, resolve_order,
+    AuthKey, Owner, Profile, ProfileHealth, ProfileId, Situation, Timestamp, Window, WindowKind, WordyDuration,
+    eligibility, profile_health, resolve_order,
 };
 use auth_store::AgentAuth;
 use serde::Serialize;
@@ -134,12 +134,18 @@ fn entry(
 
 fn render(page: &mut Page, session: &Session, auth: &AgentAuth, profiles: &[Entry]) {
     let store = session.state.layout.shorten(&auth.store_path());
+    if profiles.is_empty() && !auth.view.errors.is_empty() {
+        page.line(0, &[plain(format!("Profiles unknown: {store} cannot be read (agent {}).", agent_name(auth)))]);
+        page.line(4, &[plain("Find out why: "), part(Look::Command, "openclaw doctor")]);
+        return;
+    }
     if profiles.is_empty() {
         page.line(0, &[plain(format!("No profiles in {store} (agent {}).", agent_name(auth)))]);
         page.line(4, &[plain("Add one: "), part(Look::Command, "openclaw models auth login --provider <id>")]);
         return;
     }
-    let heading = ["Profile", "Provider", "Kind", "Secret", "Health", "Order", "Source"];
+    page.line(4, &[part(Look::Faint, format!("Agent {}, {store}", agent_name(auth)))]);
+    let heading = ["Profile", "Kind", "Health", "Order", "Secret", "Provider", "Line"];
     let mut rows: Vec<Vec<Part>> = vec![heading.map(|text| part(Look::Faint, text)).to_vec()];
     for entry in profiles {
         let secret = entry.label.strip_prefix(&format!("{}=", entry.profile_id)).unwrap_or(&entry.label);
@@ -147,34 +153,31 @@ fn render(page: &mut Page, session: &Session, auth: &AgentAuth, profiles: &[Entr
         let position = entry.position.map_or_else(|| "-".to_owned(), |position| position.to_string());
         rows.push(vec![
             part(Look::Strong, &entry.profile_id),
-            plain(&entry.provider),
             plain(entry.r#type),
-            plain(secret),
-            state_of(entry, session.state.now().as_f64()),
+            state_of(entry, session.state.now()),
             plain(position),
-            part(Look::Faint, &entry.source),
+            plain(secret),
+            plain(&entry.provider),
+            part(Look::Faint, entry.source.strip_prefix(&format!("{store}:")).unwrap_or(&entry.source)),
         ]);
     }
     page.table(0, &rows);
 }
 
 /// The state of a profile in a few words: what keeps it from being used comes first.
-fn state_of(entry: &Entry, now_ms: f64) -> Part {
+fn state_of(entry: &Entry, now: Timestamp) -> Part {
     if let Some(window) = &entry.unusable {
-        let left = WordyDuration(window.until.0 - now_ms);
+        let left = WordyDuration(window.until.0 - now.as_f64());
         let reason = window.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
         return part(Look::Warning, format!("{}{reason}, {left} left", window.kind));
     }
-    if let Some(trouble) = advice::trouble(&entry.health) {
+    if let Some(trouble) = advice::trouble(&entry.health, now) {
         let expiring = entry.health.status == auth_core::HealthStatus::Expiring;
         return part(if expiring { Look::Warning } else { Look::Bad }, trouble);
     }
     if !entry.eligible {
         return part(Look::Bad, format!("not used: {}", entry.eligibility));
     }
-    if entry.health.renews_itself {
-        return part(Look::Good, "expired, renews itself");
-    }
-    let left = entry.health.remaining_ms.map_or_else(String::new, |left| format!(", {} left", WordyDuration(left)));
-    part(Look::Good, format!("ok{left}"))
+    let left = advice::time_left(&entry.health, now);
+    part(Look::Good, if left.is_empty() { "ok".to_owned() } else { format!("ok, {left}") })
 }

@@ -3,8 +3,8 @@
 use auth_core::model::{resolve, split_profile};
 use auth_core::status::ModelsInUse;
 use auth_core::{
-    Candidate, CandidateSource, Eligibility, EnvOrigin, Explanation, OrderSource, Outranking, Owner, ProfileId,
-    ProviderId, Standing, WindowKind, WordyDuration, explain,
+    Candidate, CandidateSource, Eligibility, EnvOrigin, Explanation, Material, OrderSource, ProfileId, ProviderId,
+    RefSource, Standing, WindowKind, explain,
 };
 use auth_store::AgentAuth;
 use serde::Serialize;
@@ -14,6 +14,7 @@ use super::status::store_remarks;
 use crate::args::AuthWhy;
 use crate::failure::Failure;
 use crate::output::{Look, Page, Part, part, plain, print_json};
+use crate::render::choice::{place, reason};
 use crate::render::{Ms, advice};
 
 #[derive(Serialize)]
@@ -166,7 +167,8 @@ impl View<'_> {
         };
         for candidate in &self.explanation.candidates {
             let next = candidate.standing == Standing::Next;
-            let (value, reason) = (candidate.shown.clone(), self.reason(candidate));
+            let (value, reason) =
+                (candidate.shown.clone(), reason(candidate, self.explanation, self.session.state.now()));
             match &candidate.source {
                 CandidateSource::Profile(id) => document.candidates.push(self.profile_entry(id, candidate, next)),
                 CandidateSource::Variable { name, origin } => document.env.push(EnvEntry {
@@ -201,50 +203,8 @@ impl View<'_> {
             }),
             next,
             value: candidate.shown.clone(),
-            source: self.place(candidate),
-            reason: self.reason(candidate),
-        }
-    }
-
-    /// File and line of a candidate, or where its variable was set.
-    fn place(&self, candidate: &Candidate) -> String {
-        let layout = &self.session.state.layout;
-        match &candidate.source {
-            CandidateSource::Profile(id) => {
-                let owner = self.auth.view.profiles.get(id).map(|profile| profile.owner);
-                let file = match owner {
-                    Some(Owner::Agent) => self.auth.store_path(),
-                    Some(Owner::Main) => layout.main_store_dir().join(auth_store::STORE_FILE),
-                    None => return "not stored".to_owned(),
-                };
-                let file = layout.shorten(&file);
-                candidate.line.map_or_else(|| file.clone(), |line| format!("{file}:{line}"))
-            }
-            CandidateSource::Variable { origin, .. } => origin.as_ref().map_or_else(String::new, EnvOrigin::to_string),
-            CandidateSource::ConfigKey => layout.shorten(layout.config_path()),
-            _ => String::new(),
-        }
-    }
-
-    /// The verdict on a candidate, in words.
-    fn reason(&self, candidate: &Candidate) -> String {
-        match &candidate.standing {
-            Standing::Next => "used next".to_owned(),
-            Standing::InReserve => "tried when those before it fail".to_owned(),
-            Standing::Waiting(window) => {
-                let left = WordyDuration(window.until_ms - self.session.state.now().as_f64());
-                format!("{}, free again in {left}", window.kind.as_str())
-            }
-            Standing::Ineligible(verdict) => ineligible(*verdict).to_owned(),
-            Standing::LeftOut => match self.explanation.order.source {
-                OrderSource::Store | OrderSource::Config => "the order in force does not name it".to_owned(),
-                OrderSource::Profiles | OrderSource::All => "auth.profiles of the config does not name it".to_owned(),
-            },
-            Standing::Unresolved(why) => format!("its reference does not resolve: {why}"),
-            Standing::Outranked(Outranking::ByProfiles) => "never asked: the provider has stored profiles".to_owned(),
-            Standing::Outranked(Outranking::ByEnvironment) => "never asked: the environment has a key".to_owned(),
-            Standing::Outranked(Outranking::ByConfigKey) => "never asked: the config's own key is used".to_owned(),
-            Standing::Unusable => "a placeholder, or the name of a variable that is not set".to_owned(),
+            source: place(&self.session.state, self.auth, candidate),
+            reason: reason(candidate, self.explanation, self.session.state.now()),
         }
     }
 
@@ -260,10 +220,10 @@ impl View<'_> {
                     part(Look::Strong, &about),
                     plain(" uses "),
                     part(Look::Strong, next.source.label()),
-                    plain(format!("  {}  {}", next.shown, self.place(next)).trim_end()),
+                    plain(format!("  {}  {}", next.shown, place(&self.session.state, self.auth, next)).trim_end()),
                 ],
             ),
-            None => page.line(2, &[part(Look::Bad, "✗ "), part(Look::Strong, &about), plain(" has nothing to use")]),
+            None => page.line(2, &[part(Look::Bad, "✗ "), part(Look::Strong, &about), plain(self.nothing())]),
         }
         page.gap();
         let rows: Vec<Vec<Part>> = self
@@ -281,8 +241,8 @@ impl View<'_> {
                 vec![
                     part(Look::Strong, candidate.source.label()),
                     plain(&candidate.shown),
-                    part(look, self.reason(candidate)),
-                    part(Look::Faint, self.place(candidate)),
+                    part(look, reason(candidate, self.explanation, self.session.state.now())),
+                    part(Look::Faint, place(&self.session.state, self.auth, candidate)),
                 ]
             })
             .collect();
@@ -309,22 +269,45 @@ impl View<'_> {
             );
         }
         if self.explanation.next().is_none() {
-            let help = advice::add_credential(provider);
-            for line in help.login.into_iter().chain(help.variables.first().map(|name| format!("export {name}=…"))) {
+            for line in self.ways_out() {
                 page.line(6, &[plain("    "), part(Look::Command, line)]);
             }
         }
     }
-}
 
-fn ineligible(verdict: Eligibility) -> &'static str {
-    match verdict {
-        Eligibility::Ok => "fit",
-        Eligibility::ProfileMissing => "no such profile is stored",
-        Eligibility::ProviderMismatch => "belongs to another provider",
-        Eligibility::ModeMismatch => "the config expects another kind of credential",
-        Eligibility::MissingCredential => "holds no secret",
-        Eligibility::InvalidExpires => "its expiry is no date",
-        Eligibility::Expired => "expired",
+    fn nothing(&self) -> &'static str {
+        if self.auth.view.errors.is_empty() {
+            " has nothing to use"
+        } else {
+            " has nothing to use that can be read; the credential store cannot"
+        }
+    }
+
+    /// What to type when nothing can be used: about the best candidate there is, else a new credential.
+    fn ways_out(&self) -> Vec<String> {
+        let first = self.explanation.candidates.first();
+        let profile = first.and_then(|candidate| match &candidate.source {
+            CandidateSource::Profile(id) => self.auth.view.profiles.get(id).map(|profile| (profile, candidate)),
+            _ => None,
+        });
+        match profile {
+            Some((profile, Candidate { standing: Standing::Waiting(_), .. })) => {
+                vec![format!("openclaw models auth clear-cooldown {}", advice::quoted(profile.id.as_str()))]
+            }
+            Some((profile, Candidate { standing: Standing::Ineligible(_), .. })) => {
+                vec![advice::renew(&auth_core::profile_health(profile, self.session.state.now()))]
+            }
+            Some((profile, Candidate { standing: Standing::Unresolved(_), .. })) => {
+                let reference = profile.credential.material().and_then(Material::reference);
+                let variable =
+                    reference.filter(|to| to.source == RefSource::Env).map(|to| format!("export {}=…", to.id));
+                vec![variable.unwrap_or_else(|| "openclaw doctor".to_owned())]
+            }
+            _ => {
+                let help = advice::add_credential(&self.explanation.provider);
+                let variable = help.variables.first().map(|name| format!("export {name}=…"));
+                variable.into_iter().chain(help.login).collect()
+            }
+        }
     }
 }

@@ -19,7 +19,7 @@ use crate::args::{
 use crate::failure::Failure;
 use crate::output::{print_text, remark};
 use crate::root_options::RootOptions;
-use crate::upstream;
+use crate::upstream::{self, Named};
 
 /// Runs a command line and gives its exit code.
 pub(crate) fn run(arguments: &[OsString]) -> u8 {
@@ -77,15 +77,16 @@ impl Session {
 fn try_run(arguments: &[OsString]) -> Result<u8, Failure> {
     let mut tree = Cli::command();
     tree.build();
-    if let Some(foreign) = upstream::foreign_command(&tree, arguments) {
-        return Err(upstream::hand_over(&tree, &foreign, arguments));
-    }
+    let command = match upstream::named_command(&tree, arguments) {
+        Named::Foreign(foreign) => return Err(upstream::hand_over(&tree, &foreign, arguments)),
+        Named::Own(command) => command,
+    };
     let root = RootOptions::take(arguments)?;
     let matches = match tree.clone().try_get_matches_from(&root.arguments) {
         Ok(matches) => matches,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error, &command),
     };
-    let cli = Cli::from_arg_matches(&matches).map_err(|error| usage_failure(&error))?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| usage_failure(&error, &command))?;
     let Some(Command::Models(models)) = &cli.command else { return help(&tree, &[], 0) };
     let open = || Session::open(root.profile.as_deref(), &cli);
 
@@ -161,39 +162,27 @@ fn help(tree: &clap::Command, path: &[&str], code: u8) -> Result<u8, Failure> {
 }
 
 /// Help and version go to standard output; everything else is a usage error.
-fn usage(error: &clap::Error) -> Result<u8, Failure> {
+fn usage(error: &clap::Error, command: &str) -> Result<u8, Failure> {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             print_text(&error.render().to_string())?;
             Ok(0)
         }
-        _ => Err(usage_failure(error)),
+        _ => Err(usage_failure(error, command)),
     }
 }
 
 /// A usage error in the two-part form: what is wrong, then where the options are listed.
-fn usage_failure(error: &clap::Error) -> Failure {
+fn usage_failure(error: &clap::Error, command: &str) -> Failure {
     let rendered = error.render().to_string();
     let mut lines = rendered.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or("invalid arguments");
     let mut what = first.strip_prefix("error: ").unwrap_or(first).to_owned();
-    let mut usage = None;
-    for line in lines {
-        match line.strip_prefix("Usage: ") {
-            Some(line) => usage = Some(line.to_owned()),
-            // A list of what is missing or possible belongs to the sentence; the pointer to the help does not.
-            None if !line.starts_with("For more information") => {
-                what.push(' ');
-                what.push_str(line);
-            }
-            None => {}
-        }
+    // A list of what is missing or possible belongs to the sentence; the usage and the pointer to the help do not.
+    for line in lines.take_while(|line| !line.starts_with("Usage: ") && !line.starts_with("For more information")) {
+        what.push(' ');
+        what.push_str(line);
     }
-    let command: Vec<&str> = usage
-        .as_deref()
-        .unwrap_or("openclaw")
-        .split(' ')
-        .take_while(|word| !word.starts_with(['[', '<', '-']))
-        .collect();
-    Failure::with_fix(what, format!("{} --help", command.join(" ")))
+    let separator = if command.is_empty() { "" } else { " " };
+    Failure::with_fix(what, format!("openclaw {command}{separator}--help"))
 }

@@ -1,23 +1,22 @@
 //! The next command to type.
 
 use auth_core::provider::{self, AuthKind};
-use auth_core::{CredentialKind, HealthReason, HealthStatus, ProfileHealth, ProviderId};
+use auth_core::{CredentialKind, HealthReason, HealthStatus, ProfileHealth, ProviderId, Timestamp, WordyDuration};
 
 /// How to give a provider a credential, best way first.
 pub(crate) struct AddCredential {
     /// A sign-in in the browser or with a code, where the provider has one.
     pub(crate) login: Option<String>,
-    /// The variables that hold its key.
-    pub(crate) variables: &'static [&'static str],
+    /// The variables that hold its credential, those for keys before those for tokens.
+    pub(crate) variables: Vec<&'static str>,
 }
 
 /// What helps a provider without a credential.
 pub(crate) fn add_credential(provider: &ProviderId) -> AddCredential {
+    let mut variables = provider.auth_key().env_vars().to_vec();
+    variables.sort_by_key(|name| !name.contains("KEY"));
     let known = provider::find_by_name(provider.as_str()).filter(|info| !info.auth.is_empty());
-    AddCredential {
-        login: known.map(|_| format!("openclaw models auth login --provider {provider}")),
-        variables: provider.auth_key().env_vars(),
-    }
+    AddCredential { login: known.map(|_| format!("openclaw models auth login --provider {provider}")), variables }
 }
 
 /// The command that gives a profile a new secret.
@@ -41,19 +40,29 @@ pub(crate) fn renew(health: &ProfileHealth) -> String {
 }
 
 /// What is the matter with a profile, in words; `None` when nothing is.
-pub(crate) fn trouble(health: &ProfileHealth) -> Option<String> {
-    let ago = |ms: f64| auth_core::WordyDuration(ms);
-    match (health.status, health.reason, health.remaining_ms) {
-        (HealthStatus::Expired, _, Some(left)) => Some(format!("expired {} ago", ago(left))),
-        (HealthStatus::Expired, ..) => Some("expired".to_owned()),
-        (HealthStatus::Expiring, _, Some(left)) => Some(format!("expires in {}", ago(left))),
-        (HealthStatus::Missing, Some(HealthReason::InvalidExpires), _) => {
-            Some("has an expiry that is no date".to_owned())
-        }
-        (HealthStatus::Missing, Some(HealthReason::MissingCredential), _) => Some("holds no token".to_owned()),
-        (HealthStatus::Missing, ..) => Some("has no known expiry".to_owned()),
-        (_, Some(HealthReason::MissingCredential), _) => Some("holds no key".to_owned()),
-        _ => None,
+pub(crate) fn trouble(health: &ProfileHealth, now: Timestamp) -> Option<String> {
+    let away = health.ends_at_ms.map(|ends| WordyDuration(ends - now.as_f64()));
+    let words = match (health.status, health.reason, away) {
+        (HealthStatus::Expired, _, Some(ago)) => return Some(format!("expired {ago} ago")),
+        (HealthStatus::Expiring, _, Some(left)) => return Some(format!("expires in {left}")),
+        (HealthStatus::Expired, ..) => "expired",
+        (HealthStatus::Missing, Some(HealthReason::InvalidExpires), _) => "has an expiry that is no date",
+        (HealthStatus::Missing, Some(HealthReason::MissingCredential), _) => "holds no token",
+        (HealthStatus::Missing, ..) => "has no known expiry",
+        (_, Some(HealthReason::MissingCredential), _) => "holds no key",
+        _ => return None,
+    };
+    Some(words.to_owned())
+}
+
+/// How long a healthy credential holds, in words; empty for one without an end.
+pub(crate) fn time_left(health: &ProfileHealth, now: Timestamp) -> String {
+    let Some(ends) = health.ends_at_ms else { return String::new() };
+    let left = ends - now.as_f64();
+    match (health.renews_itself, left > 0.0) {
+        (true, true) => format!("renews itself in {}", WordyDuration(left)),
+        (true, false) => "expired, renews itself at the next use".to_owned(),
+        (false, _) => format!("expires in {}", WordyDuration(left)),
     }
 }
 

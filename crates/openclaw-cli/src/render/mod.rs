@@ -1,6 +1,7 @@
 //! Reports as people and programs read them.
 
 pub(crate) mod advice;
+pub(crate) mod choice;
 pub(crate) mod status_human;
 pub(crate) mod status_json;
 

@@ -2,18 +2,21 @@
 
 use auth_core::status::{EffectiveKind, ProviderRow};
 use auth_core::{
-    CredentialKind, HealthStatus, ProfileHealth, StatusReport, UnusableProfile, WindowKind, WordyDuration, explain,
+    CredentialKind, Explanation, HealthStatus, ProfileHealth, StatusReport, Timestamp, UnusableProfile, WindowKind,
+    WordyDuration, explain,
 };
 use auth_store::{AgentAuth, State};
 
 use super::advice;
+use super::choice::{place, reason};
 use crate::output::{Look, Page, Part, part, plain};
 
 /// Writes the report. `asked` tells that `--agent` was given.
 pub(crate) fn render(page: &mut Page, state: &State, auth: &AgentAuth, report: &StatusReport, asked: bool) {
     let troubles = Troubles::of(state, auth, report);
-    headline(page, report, &troubles);
-    missing(page, state, report);
+    headline(page, auth, report, &troubles);
+    in_use(page, state, auth, report, &troubles);
+    missing(page, state, auth, report);
     attention(page, state, auth, report, &troubles);
     models(page, state, auth, report, asked);
     overview(page, state, auth, report);
@@ -22,6 +25,8 @@ pub(crate) fn render(page: &mut Page, state: &State, auth: &AgentAuth, report: &
 
 /// What needs somebody, gathered once.
 struct Troubles<'a> {
+    /// The choice for each provider in use.
+    in_use: Vec<Explanation>,
     /// Over, missing or about to end.
     profiles: Vec<(&'a ProfileHealth, String)>,
     /// Waiting for the end of a window.
@@ -52,8 +57,17 @@ impl<'a> Troubles<'a> {
                 Some(auth_core::Material::Reference { shadows_plaintext: true, .. })
             )
         };
+        let mut in_use: Vec<Explanation> = Vec::new();
+        for (_, model) in report.models.roles(&state.config) {
+            let provider = model.provider_id();
+            if !in_use.iter().any(|known| known.provider == provider) {
+                in_use.push(explain(&situation, &provider, Some(&model.model)));
+            }
+        }
+        let now = state.now();
         Self {
-            profiles: report.health.profiles.iter().filter_map(|h| Some((h, advice::trouble(h)?))).collect(),
+            in_use,
+            profiles: report.health.profiles.iter().filter_map(|h| Some((h, advice::trouble(h, now)?))).collect(),
             waiting: &report.unusable,
             conflicts,
             shadowed: situation.store.iter().filter(|p| shadows(p)).map(|p| p.id.to_string()).collect(),
@@ -61,15 +75,21 @@ impl<'a> Troubles<'a> {
     }
 }
 
-fn headline(page: &mut Page, report: &StatusReport, troubles: &Troubles<'_>) {
+/// One line that says whether anybody is needed.
+fn headline(page: &mut Page, auth: &AgentAuth, report: &StatusReport, troubles: &Troubles<'_>) {
     let count = |n: usize, one: &str, many: &str| match n {
         0 => None,
         1 => Some(format!("1 {one}")),
         n => Some(format!("{n} {many}")),
     };
     let with = |status: HealthStatus| troubles.profiles.iter().filter(|(h, _)| h.status == status).count();
+    let without = troubles.in_use.iter().filter(|choice| choice.next().is_none()).count();
+    let blocked = without.saturating_sub(report.missing.len());
+    let unreadable = auth.view.errors.len();
     let bad: Vec<String> = [
+        count(unreadable, "credential store cannot be read", "credential stores cannot be read"),
         count(report.missing.len(), "provider in use has no credential", "providers in use have no credential"),
+        count(blocked, "provider in use has none that works now", "providers in use have none that works now"),
         count(with(HealthStatus::Expired), "credential has expired", "credentials have expired"),
         count(with(HealthStatus::Missing), "profile holds nothing usable", "profiles hold nothing usable"),
     ]
@@ -84,14 +104,55 @@ fn headline(page: &mut Page, report: &StatusReport, troubles: &Troubles<'_>) {
     .flatten()
     .collect();
     let all: Vec<String> = bad.iter().chain(&soon).cloned().collect();
-    if !bad.is_empty() {
-        page.line(2, &[part(Look::Bad, "✗ "), part(Look::Strong, all.join(", "))]);
-    } else if !soon.is_empty() {
-        page.line(2, &[part(Look::Warning, "! "), part(Look::Strong, all.join(", "))]);
-    } else {
-        page.line(2, &[part(Look::Good, "✓ "), part(Look::Strong, "Every provider in use has a credential")]);
-    }
+    let (look, sign) = match (bad.is_empty(), soon.is_empty()) {
+        (false, _) => (Look::Bad, "✗ "),
+        (true, false) => (Look::Warning, "! "),
+        (true, true) => (Look::Good, "✓ "),
+    };
+    let text = if all.is_empty() { "Every provider in use has a credential".to_owned() } else { all.join(", ") };
+    page.line(2, &[part(look, sign), part(Look::Strong, text)]);
+}
+
+/// Each provider in use with the credential that its next request carries.
+fn in_use(page: &mut Page, state: &State, auth: &AgentAuth, report: &StatusReport, troubles: &Troubles<'_>) {
+    let roles = report.models.roles(&state.config);
+    let rows: Vec<Vec<Part>> = troubles
+        .in_use
+        .iter()
+        .map(|explanation| {
+            let provider = &explanation.provider;
+            let names: Vec<&str> = roles
+                .iter()
+                .filter(|(_, model)| model.provider_id() == *provider)
+                .map(|(role, _)| role.as_str())
+                .collect();
+            let mut row = vec![part(Look::Strong, provider.as_str()), part(Look::Faint, names.join(", "))];
+            match explanation.next() {
+                Some(next) => row.extend([
+                    part(Look::Good, next.source.label()),
+                    plain(&next.shown),
+                    part(Look::Faint, place(state, auth, next)),
+                ]),
+                None => row.extend(best_of_none(state, auth, explanation)),
+            }
+            row
+        })
+        .collect();
+    page.table(2, &rows);
     page.gap();
+}
+
+/// The cells of a provider in use that nothing works for: its best candidate and what keeps it.
+fn best_of_none(state: &State, auth: &AgentAuth, explanation: &Explanation) -> Vec<Part> {
+    match explanation.candidates.first() {
+        None if !auth.view.errors.is_empty() => vec![part(Look::Bad, "unknown: the store cannot be read")],
+        None => vec![part(Look::Bad, "no credential")],
+        Some(best) => vec![
+            part(Look::Bad, best.source.label()),
+            plain(&best.shown),
+            part(Look::Bad, reason(best, explanation, state.now())),
+        ],
+    }
 }
 
 fn command(page: &mut Page, text: &str) {
@@ -99,12 +160,12 @@ fn command(page: &mut Page, text: &str) {
 }
 
 /// Providers in use without a credential, each with the ways to give it one.
-fn missing(page: &mut Page, state: &State, report: &StatusReport) {
+fn missing(page: &mut Page, state: &State, auth: &AgentAuth, report: &StatusReport) {
     if report.missing.is_empty() {
         return;
     }
     page.heading("Missing auth");
-    if report.rows.iter().all(|row| row.kind == EffectiveKind::Missing) {
+    if auth.view.errors.is_empty() && report.rows.iter().all(|row| row.kind == EffectiveKind::Missing) {
         page.line(0, &[plain("No credentials found. Give the provider in use one of these:")]);
     }
     let env_file = state.layout.shorten(&state.layout.state_dir().join(".env"));
@@ -115,11 +176,8 @@ fn missing(page: &mut Page, state: &State, report: &StatusReport) {
             &[part(Look::Bad, missing.provider.as_str()), plain(format!("  needed by {}", needed.join(", ")))],
         );
         let help = advice::add_credential(&missing.provider);
-        if let Some(variable) = help.variables.first() {
-            let others = match help.variables.len() {
-                1 => String::new(),
-                _ => format!(" (or {})", help.variables[1..].join(", ")),
-            };
+        if let Some((variable, others)) = help.variables.split_first() {
+            let others = if others.is_empty() { String::new() } else { format!(" (or {})", others.join(", ")) };
             page.line(
                 6,
                 &[
@@ -133,11 +191,23 @@ fn missing(page: &mut Page, state: &State, report: &StatusReport) {
             command(page, login);
         }
         command(page, "openclaw configure");
+        if let Some(other) = other_provider(report) {
+            command(page, &format!("openclaw models set {other}"));
+        }
         if missing.provider.as_str() == "amazon-bedrock" {
             page.line(6, &[plain("    An instance role or SSO login of AWS is found at use and not shown here.")]);
         }
     }
     page.gap();
+}
+
+/// With no model configured, the recommended one of a provider that does have a credential.
+fn other_provider(report: &StatusReport) -> Option<&'static str> {
+    if report.models.configured {
+        return None;
+    }
+    let mut with_credential = report.rows.iter().filter(|row| row.usable);
+    with_credential.find_map(|row| auth_core::provider::find(&row.provider)?.default_model)
 }
 
 /// Everything else that needs somebody, each with what helps.
@@ -327,7 +397,10 @@ fn health(page: &mut Page, state: &State, auth: &AgentAuth, report: &StatusRepor
                 HealthStatus::Expired => (Look::Bad, "expired"),
                 HealthStatus::Missing => (Look::Bad, "unknown"),
             };
-            page.line(4, &[plain(format!("  - {}{account} ", health.id)), part(look, word), plain(time_left(health))]);
+            page.line(
+                4,
+                &[plain(format!("  - {}{account} ", health.id)), part(look, word), plain(ending(health, state.now()))],
+            );
         }
     }
     if !any {
@@ -335,13 +408,12 @@ fn health(page: &mut Page, state: &State, auth: &AgentAuth, report: &StatusRepor
     }
 }
 
-fn time_left(health: &ProfileHealth) -> String {
-    match (health.status, health.remaining_ms) {
-        (HealthStatus::Static, _) => " does not expire".to_owned(),
-        (_, Some(_)) if health.renews_itself => " expired, renews itself at the next use".to_owned(),
-        (HealthStatus::Expired, Some(left)) => format!(" {} ago", WordyDuration(left)),
-        (HealthStatus::Expired, None) => String::new(),
-        (_, Some(left)) if left > 0.0 => format!(" expires in {}", WordyDuration(left)),
-        _ => " expires unknown".to_owned(),
+/// What follows the status of a login or token.
+fn ending(health: &ProfileHealth, now: Timestamp) -> String {
+    match (health.status, health.ends_at_ms) {
+        (HealthStatus::Static, _) => ", does not expire".to_owned(),
+        (HealthStatus::Expired, Some(ends)) => format!(" {} ago", WordyDuration(ends - now.as_f64())),
+        (HealthStatus::Ok | HealthStatus::Expiring, Some(_)) => format!(", {}", advice::time_left(health, now)),
+        _ => ", expires unknown".to_owned(),
     }
 }

@@ -1,0 +1,132 @@
+//! Reports as people see them, kept as pictures: at 80 and 120 columns, with and without colour.
+
+mod sandbox;
+
+use sandbox::{Sandbox, from_now};
+
+const DAY: i64 = 86_400;
+
+fn shown(sandbox: &Sandbox, arguments: &[&str]) -> String {
+    let printed = sandbox.run(arguments);
+    printed.check("0000000000");
+    let stderr = if printed.stderr.is_empty() { String::new() } else { format!("\n[stderr]\n{}", printed.stderr) };
+    format!("{}{stderr}\n[exit {}]", printed.stdout, printed.code)
+}
+
+fn healthy() -> Sandbox {
+    let store = format!(
+        r#"{{
+  "version": 1,
+  "profiles": {{
+    "anthropic:work": {{ "type": "api_key", "provider": "anthropic", "key": "sk-test-work-00000000000000001" }},
+    "openai-codex:me@example.com": {{ "type": "oauth", "provider": "openai-codex", "access": "x-access", "refresh": "x-refresh", "expires": {}, "email": "me@example.com" }}
+  }}
+}}"#,
+        from_now(3 * DAY + 60)
+    );
+    Sandbox::new()
+        .config("{ agents: { defaults: { model: { primary: 'opus', fallbacks: ['groq/llama-3.3-70b-versatile'] }, models: { 'anthropic/claude-opus-4-6': {} } } } }")
+        .profiles(store)
+        .file(".openclaw/.env", "# keys\nGROQ_API_KEY=sk-test-groq-00000000000000002\n")
+}
+
+fn troubled() -> Sandbox {
+    let store = format!(
+        r#"{{
+  "version": 1,
+  "profiles": {{
+    "anthropic:token": {{ "type": "token", "provider": "anthropic", "token": "sk-test-token-0000000000000001", "expires": {} }},
+    "anthropic:work": {{ "type": "api_key", "provider": "anthropic", "key": "sk-test-work-00000000000000001" }},
+    "chutes:me": {{ "type": "oauth", "provider": "chutes", "access": "x-access", "expires": {} }},
+    "groq:team": {{ "type": "api_key", "provider": "groq", "keyRef": {{ "source": "env", "provider": "default", "id": "TEAM_KEY" }} }},
+    "typo": {{ "type": "api_key", "api_key": "sk-test-typo-00000000000000001" }}
+  }},
+  "usageStats": {{ "anthropic:work": {{ "cooldownUntil": {}, "cooldownReason": "rate_limit", "errorCount": 1 }} }}
+}}"#,
+        from_now(-3 * DAY),
+        from_now(5 * 3600 + 60),
+        from_now(240),
+    );
+    Sandbox::new()
+        .config(
+            "{ agents: { defaults: { model: { primary: 'anthropic/claude-opus-4-6', fallbacks: ['mistral/mistral-large-latest', 'groq/x'] } } },
+              models: { providers: { acme: { baseUrl: 'https://acme.invalid/v1', apiKey: '${ACME_KEY}', models: [{ id: 'a1' }] } } } }",
+        )
+        .profiles(store)
+        .env("ANTHROPIC_API_KEY", "sk-test-other-00000000000000003")
+}
+
+#[test]
+fn nothing_configured() {
+    insta::assert_snapshot!(shown(&Sandbox::new().env("COLUMNS", "80"), &["models", "status"]));
+}
+
+#[test]
+fn healthy_80() {
+    insta::assert_snapshot!(shown(&healthy().env("COLUMNS", "80"), &["models", "status"]));
+}
+
+#[test]
+fn healthy_120() {
+    insta::assert_snapshot!(shown(&healthy().env("COLUMNS", "120"), &["models", "status"]));
+}
+
+#[test]
+fn troubled_60() {
+    insta::assert_snapshot!(shown(&troubled().env("COLUMNS", "60"), &["models", "status", "--check"]));
+}
+
+#[test]
+fn troubled_120() {
+    insta::assert_snapshot!(shown(&troubled().env("COLUMNS", "120"), &["models", "status"]));
+}
+
+#[test]
+fn troubled_in_colour() {
+    let sandbox = troubled().env("COLUMNS", "80").env("CLICOLOR_FORCE", "1");
+    let printed = shown(&sandbox, &["models", "status"]).replace('\u{1b}', "␛");
+    insta::assert_snapshot!(printed);
+    for quiet in [
+        sandbox.env("NO_COLOR", "1").run(&["models", "status"]),
+        troubled().env("CLICOLOR_FORCE", "1").run(&["models", "status", "--no-color"]),
+    ] {
+        assert!(!quiet.stdout.contains('\u{1b}'));
+    }
+}
+
+#[test]
+fn auth_list() {
+    insta::assert_snapshot!(shown(&troubled().env("COLUMNS", "120"), &["models", "auth", "list"]));
+}
+
+#[test]
+fn auth_why() {
+    let sandbox = troubled().env("COLUMNS", "120");
+    insta::assert_snapshot!("auth_why_waiting", shown(&sandbox, &["models", "auth", "why"]));
+    insta::assert_snapshot!("auth_why_unresolved", shown(&sandbox, &["models", "auth", "why", "groq/x"]));
+    insta::assert_snapshot!("auth_why_nothing", shown(&sandbox, &["models", "auth", "why", "mistral"]));
+    let twice = healthy().env("GROQ_API_KEY", "sk-test-process-0000000000004").env("COLUMNS", "120");
+    insta::assert_snapshot!("auth_why_two_keys", shown(&twice, &["models", "auth", "why", "groq"]));
+}
+
+#[test]
+fn model_list() {
+    insta::assert_snapshot!(shown(&healthy(), &["models", "list"]));
+}
+
+#[test]
+fn order_get() {
+    insta::assert_snapshot!(shown(&healthy(), &["models", "auth", "order", "get", "--provider", "Anthropic"]));
+}
+
+#[test]
+fn help() {
+    for (name, arguments) in [
+        ("help_root", &["--help"][..]),
+        ("help_models", &["models", "--help"]),
+        ("help_status", &["models", "status", "--help"]),
+        ("help_auth", &["models", "auth"]),
+    ] {
+        insta::assert_snapshot!(name, shown(&Sandbox::new(), arguments));
+    }
+}
