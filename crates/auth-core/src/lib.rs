@@ -29,6 +29,10 @@
 //! Secrets are wiped from memory when dropped, but the text that a caller parsed them from is the caller's to wipe.
 #![deny(missing_docs)]
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;
+
 mod collate;
 pub mod config;
 mod credential;

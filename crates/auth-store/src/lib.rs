@@ -25,6 +25,10 @@
 //! Unix only. Variables that are not UTF-8 are not seen.
 #![deny(missing_docs)]
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;
+
 mod config_file;
 mod host;
 mod json5;

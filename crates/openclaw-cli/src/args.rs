@@ -105,8 +105,10 @@ pub(crate) struct Output {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes: 0, whatever the state. With --check: 0 fine; 1 a credential in the store has expired or is missing, a provider
-in use has none, or the store cannot be read; 2 a credential ends within 24 hours.")]
+Exit codes with --check (0 without it, whatever the state):
+  0  fine
+  1  a stored login or token has expired or is missing, a provider in use has no credential, or a store cannot be read
+  2  a login or token ends within 24 hours")]
 pub(crate) struct Status {
     #[command(flatten)]
     pub(crate) output: Output,

@@ -30,7 +30,9 @@ const READING: &[&[&str]] = &[
 fn read_all(sandbox: &Sandbox) -> Vec<Printed> {
     let before = sandbox.tree();
     let printed: Vec<Printed> = READING.iter().map(|arguments| sandbox.run(arguments)).collect();
-    printed.iter().for_each(|printed| printed.check(CANARY));
+    for one in &printed {
+        one.check(CANARY);
+    }
     assert_eq!(before, sandbox.tree(), "a command that reads has written");
     printed
 }

@@ -1,5 +1,9 @@
 //! A home directory of its own for running the built program.
-#![allow(dead_code, reason = "every test file uses a part of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "every test file uses a part of it, and a test may stop where it stands"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
