@@ -50,6 +50,7 @@ mod secret;
 mod secret_ref;
 mod source;
 pub mod status;
+mod store_document;
 mod time;
 mod usage;
 
@@ -75,6 +76,7 @@ pub use source::{
     ConfigKey, ConfigKeyState, OtherSources, RefState, ResolvedRefs, Situation, config_key_refs, host_of,
 };
 pub use status::StatusReport;
+pub use store_document::{LegacyImport, StoreDocument, StoreEditError};
 pub use time::{ShortDuration, Timestamp, WordyDuration};
 pub use usage::{
     CooldownPolicy, FailureReason, UnusableProfile, UsageStats, Window, WindowKind, cooldown, unusable_profiles,

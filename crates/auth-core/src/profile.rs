@@ -100,6 +100,42 @@ pub struct Profile {
     pub unknown: UnknownFields,
 }
 
+impl Profile {
+    /// Whether another reading of the entry gives the same credential with the same unknown fields.
+    pub(crate) fn holds_the_same(&self, other: &Self) -> bool {
+        let secret = |a: Option<&Secret>, b: Option<&Secret>| match (a, b) {
+            (Some(a), Some(b)) => a.is_same(b),
+            (None, None) => true,
+            _ => false,
+        };
+        let material = |a: &Material, b: &Material| secret(a.inline(), b.inline()) && a.reference() == b.reference();
+        let credential = match (&self.credential, &other.credential) {
+            (Credential::ApiKey { key: a }, Credential::ApiKey { key: b }) => material(a, b),
+            (Credential::Token { token: a, expires: x }, Credential::Token { token: b, expires: y }) => {
+                material(a, b) && x == y
+            }
+            (
+                Credential::OAuth { access, refresh, expires },
+                Credential::OAuth { access: other_access, refresh: other_refresh, expires: other_expires },
+            ) => {
+                secret(access.as_ref(), other_access.as_ref())
+                    && secret(refresh.as_ref(), other_refresh.as_ref())
+                    && expires == other_expires
+            }
+            _ => false,
+        };
+        // Aliases that were used are not unknown; they leave under their canonical name.
+        let kept = |profile: &Self| {
+            let names = profile.unknown.names().filter(|name| !matches!(*name, "mode" | "apiKey"));
+            names.map(str::to_owned).collect::<Vec<_>>()
+        };
+        credential
+            && self.provider_as_stored == other.provider_as_stored
+            && (&self.email, &self.display_name) == (&other.email, &other.display_name)
+            && kept(self) == kept(other)
+    }
+}
+
 /// Why an entry of the store cannot be a profile (spec 01 section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RejectReason {

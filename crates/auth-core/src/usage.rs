@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde_json::value::RawValue;
+use serde_json::{Map, Number, Value};
 
 use crate::profile::{AuthProfiles, Profile, ProfileId, find_normalised};
 use crate::provider::ProviderId;
@@ -124,6 +125,25 @@ impl UsageStats {
         }
     }
 
+    /// Every known field as it is written: its name, and its value unless it is to be absent.
+    pub(crate) fn fields(&self) -> Vec<(&'static str, Option<Value>)> {
+        let time = |ms: Option<f64>| ms.map(json_number);
+        let text = |text: &Option<String>| text.as_deref().map(Value::from);
+        let counts: Map<String, Value> =
+            self.failure_counts.iter().map(|(k, n)| (k.clone(), Value::from(*n))).collect();
+        vec![
+            ("lastUsed", time(self.last_used_ms)),
+            ("errorCount", Some(Value::from(self.error_count))),
+            ("lastFailureAt", time(self.last_failure_ms)),
+            ("cooldownUntil", time(self.cooldown_until_ms)),
+            ("cooldownReason", text(&self.cooldown_reason)),
+            ("cooldownModel", text(&self.cooldown_model)),
+            ("disabledUntil", time(self.disabled_until_ms)),
+            ("disabledReason", text(&self.disabled_reason)),
+            ("failureCounts", (!counts.is_empty()).then_some(Value::Object(counts))),
+        ]
+    }
+
     /// The later end of the two windows, whether it is past or not.
     pub fn window_end_ms(&self) -> Option<f64> {
         match (self.cooldown_until_ms, self.disabled_until_ms) {
@@ -218,6 +238,16 @@ impl UsageStats {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the range of u32 first")]
 fn count(n: f64) -> u32 {
     if n.is_finite() { n.clamp(0.0, f64::from(u32::MAX)) as u32 } else { 0 }
+}
+
+/// A time as it is written: whole milliseconds where it is whole.
+fn json_number(ms: f64) -> Value {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if ms.fract() == 0.0 && ms.abs() <= EXACT {
+        #[expect(clippy::cast_possible_truncation, reason = "whole and within the exact range")]
+        return Value::from(ms as i64);
+    }
+    Number::from_f64(ms).map_or(Value::Null, Value::Number)
 }
 
 /// Which of the two windows is open.

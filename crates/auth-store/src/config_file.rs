@@ -73,39 +73,15 @@ impl std::error::Error for ConfigInvalid {}
 /// When the file, or one that it includes, cannot be read, parsed or does not have the right shape. An absent file is
 /// an empty config.
 pub fn read_config(layout: &StateLayout, env: &mut Environment, host: &dyn Host) -> Result<ConfigFile, ConfigInvalid> {
-    let path = layout.config_path();
-    let shown = layout.shorten(path);
-    let mut reader = Reader { host, layout, root_dir: path.parent().unwrap_or(path), files: Vec::new() };
-    let invalid = |problems| ConfigInvalid { file: shown.clone(), problems };
-
-    let mut document = match host.read(path, MAX_CONFIG_BYTES) {
-        Ok(bytes) => reader.parse_main(path, bytes).map_err(|problem| invalid(vec![problem]))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Value::Object(Map::new()),
-        Err(error) => {
-            let message = format!("read failed: {}", reason(&error));
-            return Err(invalid(vec![ConfigProblem { path: "<root>".to_owned(), message, place: None }]));
-        }
-    };
+    let shown = layout.shorten(layout.config_path());
+    let authored = read_authored(layout, host)?;
+    let mut document = authored.document.clone();
     config::apply_env_block(&document, env, &shown);
     let missing = config::substitute(&mut document, env);
-
-    let mut problems: Vec<ConfigProblem> = config::validate(&document)
-        .into_iter()
-        .map(|issue| ConfigProblem {
-            path: issue.path.to_string(),
-            message: issue.message,
-            place: reader.place_of(&issue.subject),
-        })
-        .collect();
-    let config = Config::from_value(&document);
-    if problems.is_empty() {
-        problems.extend(duplicate_agent_dirs(&config, &document, layout));
-    }
-    if !problems.is_empty() {
-        return Err(invalid(problems));
-    }
+    check(&document, &authored, layout)?;
     // Once more: a value that used a variable of the block is complete only now.
     config::apply_env_block(&document, env, &shown);
+    let config = Config::from_value(&document);
 
     let mut warnings: Vec<String> = missing
         .into_iter()
@@ -121,6 +97,55 @@ pub fn read_config(layout: &StateLayout, env: &mut Environment, host: &dyn Host)
         format!("Config warning: {shown} was last written by OpenClaw {version}, newer than {COMPATIBLE_VERSION}")
     }));
     Ok(ConfigFile { config, warnings })
+}
+
+/// The config as its author wrote it: includes resolved, variables not.
+pub(crate) struct AuthoredConfig {
+    pub(crate) document: Value,
+    /// The bytes of the main file; `None` when it does not exist.
+    pub(crate) raw: Option<Vec<u8>>,
+    /// Every file that took part, the main one first.
+    pub(crate) files: Vec<LoadedFile>,
+}
+
+/// Reads the main file and everything that it includes.
+pub(crate) fn read_authored(layout: &StateLayout, host: &dyn Host) -> Result<AuthoredConfig, ConfigInvalid> {
+    let path = layout.config_path();
+    let mut reader = Reader { host, layout, root_dir: path.parent().unwrap_or(path), files: Vec::new() };
+    let invalid = |problem| ConfigInvalid { file: layout.shorten(path), problems: vec![problem] };
+    match host.read(path, MAX_CONFIG_BYTES) {
+        Ok(bytes) => {
+            let document = reader.parse_main(path, bytes.clone()).map_err(invalid)?;
+            Ok(AuthoredConfig { document, raw: Some(bytes), files: reader.files })
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(AuthoredConfig { document: Value::Object(Map::new()), raw: None, files: Vec::new() })
+        }
+        Err(error) => {
+            let message = format!("read failed: {}", reason(&error));
+            Err(invalid(ConfigProblem { path: "<root>".to_owned(), message, place: None }))
+        }
+    }
+}
+
+/// Checks a document after substitution.
+pub(crate) fn check(document: &Value, authored: &AuthoredConfig, layout: &StateLayout) -> Result<(), ConfigInvalid> {
+    let mut problems: Vec<ConfigProblem> = config::validate(document)
+        .into_iter()
+        .map(|issue| ConfigProblem {
+            path: issue.path.to_string(),
+            message: issue.message,
+            place: place_of(&authored.files, &issue.subject),
+        })
+        .collect();
+    if problems.is_empty() {
+        problems.extend(duplicate_agent_dirs(&Config::from_value(document), document, layout));
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(ConfigInvalid { file: layout.shorten(layout.config_path()), problems })
+    }
 }
 
 /// The version that wrote the file, when it is newer than the one we follow.
@@ -161,10 +186,11 @@ fn duplicate_agent_dirs(config: &Config, document: &Value, layout: &StateLayout)
 }
 
 /// A file that took part, with the config path at which its content stands.
-struct LoadedFile {
+pub(crate) struct LoadedFile {
+    pub(crate) path: PathBuf,
     shown: String,
-    text: String,
-    prefix: ConfigPath,
+    pub(crate) text: String,
+    pub(crate) prefix: ConfigPath,
 }
 
 struct Reader<'a> {
@@ -195,7 +221,7 @@ impl Reader<'_> {
             let place = format!("{shown}, line {}, column {}", error.line, error.column);
             (error.message, Some(place))
         })?;
-        self.files.push(LoadedFile { shown, text, prefix: at.clone() });
+        self.files.push(LoadedFile { path: path.to_owned(), shown, text, prefix: at.clone() });
         Ok(parsed)
     }
 
@@ -276,7 +302,7 @@ impl Reader<'_> {
     ) -> Result<Value, ConfigProblem> {
         let target = normalise(&from.parent().unwrap_or(from).join(name));
         let shown = self.layout.shorten(&target);
-        let place = || self.place_of(&at.key("$include"));
+        let place = || place_of(&self.files, &at.key("$include"));
         let fail = |message: String| Err(problem(at, message, place()));
         if !target.starts_with(normalise(self.root_dir)) {
             return fail(format!("Include path escapes config directory: {shown}"));
@@ -314,20 +340,20 @@ impl Reader<'_> {
         chain.pop();
         resolved
     }
+}
 
-    /// File, line and column of a setting: in the file that holds it, an included one before the main one.
-    fn place_of(&self, subject: &ConfigPath) -> Option<String> {
-        let mut best: Option<(usize, String)> = None;
-        for file in self.files.iter().rev() {
-            let Some(rest) = subject.parts().strip_prefix(file.prefix.parts()) else { continue };
-            let Some((line, column, depth)) = deepest(&file.text, rest) else { continue };
-            let depth = depth + file.prefix.parts().len();
-            if best.as_ref().is_none_or(|(known, _)| depth > *known) {
-                best = Some((depth, format!("{}, line {line}, column {column}", file.shown)));
-            }
+/// File, line and column of a setting: in the file that holds it, an included one before the main one.
+fn place_of(files: &[LoadedFile], subject: &ConfigPath) -> Option<String> {
+    let mut best: Option<(usize, String)> = None;
+    for file in files.iter().rev() {
+        let Some(rest) = subject.parts().strip_prefix(file.prefix.parts()) else { continue };
+        let Some((line, column, depth)) = deepest(&file.text, rest) else { continue };
+        let depth = depth + file.prefix.parts().len();
+        if best.as_ref().is_none_or(|(known, _)| depth > *known) {
+            best = Some((depth, format!("{}, line {line}, column {column}", file.shown)));
         }
-        best.map(|(_, place)| place)
     }
+    best.map(|(_, place)| place)
 }
 
 /// Line and column of the deepest existing member on a path, and how deep it is.

@@ -19,7 +19,7 @@ fn options() -> ParseOptions {
     ParseOptions { allow_missing_commas: false, ..ParseOptions::default() }
 }
 
-fn ast(text: &str) -> Result<Option<Ast<'_>>, SyntaxError> {
+pub(crate) fn ast(text: &str) -> Result<Option<Ast<'_>>, SyntaxError> {
     parse_to_ast(text, &CollectOptions::default(), &options()).map(|parsed| parsed.value).map_err(|error| SyntaxError {
         message: error.kind().to_string(),
         line: error.line_display(),
@@ -35,11 +35,11 @@ pub(crate) fn parse(text: &str) -> Result<Value, SyntaxError> {
     }
 }
 
-fn strip_bom(text: &str) -> &str {
+pub(crate) fn strip_bom(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-fn convert(value: &Ast<'_>) -> Value {
+pub(crate) fn convert(value: &Ast<'_>) -> Value {
     match value {
         Ast::StringLit(string) => Value::String(string.value.clone().into_owned()),
         Ast::NumberLit(number) => number_value(number.value),
@@ -54,7 +54,7 @@ fn convert(value: &Ast<'_>) -> Value {
     }
 }
 
-fn key_of<'a>(prop: &'a ObjectProp<'_>) -> &'a str {
+pub(crate) fn key_of<'a>(prop: &'a ObjectProp<'_>) -> &'a str {
     match &prop.name {
         ObjectPropName::String(string) => &string.value,
         ObjectPropName::Word(word) => word.value,

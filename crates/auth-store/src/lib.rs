@@ -30,21 +30,32 @@
 struct ReadmeExamples;
 
 mod config_file;
+mod config_writer;
 mod host;
 mod json5;
+mod json5_edit;
 mod layout;
+mod lock;
 mod login_shell;
 mod profiles_file;
+mod replace;
 mod secret_refs;
 mod secure_file;
 mod state;
+mod store_writer;
 mod variables;
+mod write_host;
 
 pub use config_file::{COMPATIBLE_VERSION, ConfigFile, ConfigInvalid, ConfigProblem, read_config};
+pub use config_writer::{ConfigChange, ConfigWriteError, ConfigWriter};
 pub use host::{Host, MapHost, RealHost};
 pub use layout::StateLayout;
+pub use lock::{LockError, LockGuard, lock};
 pub use login_shell::{LoginShell, LoginShellError};
 pub use profiles_file::{STORE_FILE, StoreError, StoreView, read_view};
+pub use replace::{WriteError, replace};
 pub use secret_refs::resolve_config_refs;
 pub use secure_file::FileFacts;
 pub use state::{AgentAuth, State, UnknownAgent};
+pub use store_writer::{OpenStore, Run, StoreChange, StoreWriteError, StoreWriter};
+pub use write_host::WriteHost;

@@ -11,7 +11,7 @@ use crate::secure_file::reason;
 /// The file name of a store.
 pub const STORE_FILE: &str = "auth-profiles.json";
 /// The largest store that is read, in bytes.
-const MAX_STORE_BYTES: u64 = 256 * 1024 * 1024;
+pub(crate) const MAX_STORE_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A store that could not be read. Its file stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,0 +1,316 @@
+//! One writer at a time (spec 01 section 7): a lock file beside the file, which the Node program knows too, and an
+//! advisory lock on it, which tells a living holder from a file that was left behind.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::{Pid, test_kill_process};
+
+use crate::secure_file::reason;
+use crate::write_host::WriteHost;
+
+/// How often a busy lock is tried.
+const ATTEMPTS: u32 = 11;
+/// First pause, in milliseconds; doubles each time.
+const FIRST_PAUSE_MS: f64 = 100.0;
+/// Longest pause, in milliseconds.
+const LONGEST_PAUSE_MS: f64 = 10_000.0;
+/// A lock older than this was left behind, in milliseconds, unless its holder still has the advisory lock.
+const STALE_AFTER_MS: i64 = 30_000;
+/// A lock file without readable content may be in the making this long, in milliseconds.
+const GRACE_MS: i64 = 2_000;
+
+/// A held lock. It ends with the value; the file goes if it is still ours.
+pub struct LockGuard<'a> {
+    host: &'a dyn WriteHost,
+    path: PathBuf,
+    content: String,
+    // Open for as long as the lock is held: it keeps the advisory lock.
+    file: File,
+}
+
+impl std::fmt::Debug for LockGuard<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LockGuard").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Why a lock was not had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// Somebody else holds it.
+    #[error("{} is held by process {pid} for {} s", path.display(), age_ms / 1000)]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
+        /// The process that holds it; 0 when the file does not say.
+        pid: u32,
+        /// For how long, in milliseconds.
+        age_ms: i64,
+    },
+    /// The lock file cannot be created.
+    #[error("cannot lock {}: {why}", path.display())]
+    Refused {
+        /// The lock file.
+        path: PathBuf,
+        /// Why, in words.
+        why: String,
+    },
+}
+
+/// Takes the lock of a file whose directory exists. `target` is the file; the lock stands beside it as
+/// `<target>.lock`.
+///
+/// # Errors
+///
+/// When somebody else keeps it for longer than the attempts last, or the directory cannot be written.
+pub fn lock<'a>(target: &Path, host: &'a dyn WriteHost) -> Result<LockGuard<'a>, LockError> {
+    let path = lock_path(target, host);
+    let refused = |error: &io::Error| LockError::Refused { path: path.clone(), why: reason(error) };
+    let mut attempt = 0;
+    loop {
+        match try_create(&path, host) {
+            Ok(guard) => return Ok(guard),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(refused(&error)),
+        }
+        let holder = Holder::read(&path, host);
+        attempt += 1;
+        if attempt >= ATTEMPTS {
+            let (pid, age_ms) = holder.map_or((0, 0), |holder| (holder.pid, holder.age_ms));
+            return Err(LockError::Busy { path, pid, age_ms });
+        }
+        match holder {
+            // Gone meanwhile: try again at once.
+            None => {}
+            Some(holder) if holder.is_stale() => take_away(&path, &holder, host),
+            Some(_) => host.pause(pause_before(attempt, host.random())),
+        }
+    }
+}
+
+/// The lock file of a target, in the real directory.
+fn lock_path(target: &Path, host: &dyn WriteHost) -> PathBuf {
+    let dir = target.parent().unwrap_or(target);
+    let real = host.real_path(dir).unwrap_or_else(|_| dir.to_owned());
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(".lock");
+    real.join(name)
+}
+
+fn pause_before(attempt: u32, random: u64) -> Duration {
+    let exponent = i32::try_from(attempt - 1).unwrap_or(0);
+    let base = (FIRST_PAUSE_MS * 2_f64.powi(exponent)).min(LONGEST_PAUSE_MS);
+    let spread = 1.0 + f64::from(u32::try_from(random >> 32).unwrap_or(0)) / (f64::from(u32::MAX) + 1.0);
+    Duration::from_secs_f64((base * spread).round().min(LONGEST_PAUSE_MS) / 1000.0)
+}
+
+fn try_create<'a>(path: &Path, host: &'a dyn WriteHost) -> io::Result<LockGuard<'a>> {
+    let file = host.create(path)?;
+    let content =
+        format!("{{\n  \"pid\": {},\n  \"createdAt\": \"{}\"\n}}", std::process::id(), iso_time(host.now().as_ms()));
+    let guard = LockGuard { host, path: path.to_owned(), content, file };
+    // From here on the guard removes what it made.
+    // On a file system without advisory locks the file alone has to do.
+    let _ = guard.file.try_lock();
+    host.write(&guard.file, guard.content.as_bytes()).inspect_err(|_| {
+        let _ = host.remove(path);
+    })?;
+    Ok(guard)
+}
+
+impl LockGuard<'_> {
+    /// The lock file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for LockGuard<'_> {
+    fn drop(&mut self) {
+        // Somebody may have judged us dead and taken the lock; theirs is not ours to remove.
+        let ours = self.host.read(&self.path, 4096).is_ok_and(|bytes| bytes == self.content.as_bytes());
+        if ours {
+            let _ = self.host.remove(&self.path);
+        }
+    }
+}
+
+/// What a lock file says, and what the system says about it.
+struct Holder {
+    content: Vec<u8>,
+    pid: u32,
+    age_ms: i64,
+    /// The file says who and when.
+    readable: bool,
+    /// The advisory lock is held.
+    advisory: bool,
+    /// The process is there.
+    running: bool,
+}
+
+impl Holder {
+    /// Reads a lock file; `None` when it is gone.
+    fn read(path: &Path, host: &dyn WriteHost) -> Option<Self> {
+        let file = File::open(path).ok()?;
+        let advisory = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+        let now = host.now().as_ms();
+        let changed = file.metadata().and_then(|meta| meta.modified()).ok();
+        let changed = changed.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        let file_age_ms = changed.map_or(0, |since| now - i64::try_from(since.as_millis()).unwrap_or(now));
+        let content = host.read(path, 4096).ok()?;
+        let parsed: serde_json::Value = serde_json::from_slice(&content).unwrap_or_default();
+        let pid = parsed["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
+        let created = parsed["createdAt"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        let created_age_ms = created.map(|time| now - time.as_millisecond());
+        Some(Self {
+            pid,
+            age_ms: created_age_ms.unwrap_or(file_age_ms).max(file_age_ms),
+            readable: created_age_ms.is_some() && pid != 0,
+            advisory,
+            running: is_running(pid),
+            content,
+        })
+    }
+
+    /// Whether the holder is gone. A living holder of ours keeps its advisory lock however long it works.
+    fn is_stale(&self) -> bool {
+        if self.advisory {
+            return false;
+        }
+        if !self.readable {
+            return self.age_ms > GRACE_MS;
+        }
+        !self.running || self.age_ms > STALE_AFTER_MS
+    }
+}
+
+/// Whether a process is there and not a zombie. One of another user is there.
+pub(crate) fn is_running(pid: u32) -> bool {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
+    if test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
+        return false;
+    }
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+}
+
+/// Removes a lock that was left behind. It is renamed first: if what was moved is not what was judged, somebody else
+/// was faster, and their lock goes back.
+fn take_away(path: &Path, judged: &Holder, host: &dyn WriteHost) {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".stale-{}-{:016x}", std::process::id(), host.random()));
+    let aside = PathBuf::from(aside);
+    if host.rename(path, &aside).is_err() {
+        return;
+    }
+    let same = host.read(&aside, 4096).is_ok_and(|content| content == judged.content);
+    if !same {
+        // Without links the other's lock is lost; they notice when they release it.
+        let _ = host.link(&aside, path);
+    }
+    let _ = host.remove(&aside);
+}
+
+/// ISO 8601 in UTC with milliseconds.
+pub(crate) fn iso_time(ms: i64) -> String {
+    let time = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{Host, RealHost};
+    use crate::write_host::faulty::FaultyHost;
+
+    fn in_dir(check: impl FnOnce(&Path, &FaultyHost)) {
+        let dir = tempfile::tempdir().unwrap();
+        let host = FaultyHost::new(dir.path());
+        check(&dir.path().canonicalize().unwrap().join("store.json"), &host);
+    }
+
+    fn leave_lock(target: &Path, content: &str) -> PathBuf {
+        let path = PathBuf::from(format!("{}.lock", target.display()));
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_lock_says_who_and_goes_with_its_guard() {
+        in_dir(|target, host| {
+            let guard = lock(target, host).unwrap();
+            let text = std::fs::read_to_string(guard.path()).unwrap();
+            let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(parsed["pid"], std::process::id());
+            assert!(parsed["createdAt"].as_str().unwrap().ends_with('Z') && text.starts_with("{\n  \"pid\""));
+            let path = guard.path().to_owned();
+            drop(guard);
+            assert!(!path.exists());
+        });
+    }
+
+    #[test]
+    fn a_living_holder_is_never_robbed_however_long_it_works() {
+        in_dir(|target, host| {
+            let _held = lock(target, host).unwrap();
+            host.pause(Duration::from_secs(3600));
+            match lock(target, host) {
+                Err(LockError::Busy { pid, age_ms, .. }) => assert!(pid == std::process::id() && age_ms >= 3_600_000),
+                other => panic!("{other:?}"),
+            }
+        });
+    }
+
+    #[test]
+    fn what_was_left_behind_is_taken_over() {
+        let old = "{\"pid\": 999999999, \"createdAt\": \"2099-01-01T00:00:00.000Z\"}".to_owned();
+        let aged = format!("{{\"pid\": {}, \"createdAt\": \"2020-01-01T00:00:00.000Z\"}}", std::process::id());
+        for content in [old, aged] {
+            in_dir(|target, host| {
+                let path = leave_lock(target, &content);
+                drop(lock(target, host).unwrap());
+                assert!(!path.exists());
+                assert_eq!(RealHost.names_in(path.parent().unwrap()).len(), 0);
+            });
+        }
+    }
+
+    #[test]
+    fn a_file_in_the_making_is_waited_for_and_then_taken() {
+        in_dir(|target, host| {
+            leave_lock(target, "");
+            let before = host.now().as_ms();
+            drop(lock(target, host).unwrap());
+            assert!(host.now().as_ms() - before > GRACE_MS);
+        });
+    }
+
+    #[test]
+    fn the_node_program_is_waited_for_until_it_counts_as_gone() {
+        in_dir(|target, host| {
+            // It keeps no advisory lock, so only the age of its file can tell.
+            let created = iso_time(host.now().as_ms());
+            leave_lock(target, &format!("{{\"pid\": {}, \"createdAt\": \"{created}\"}}", std::process::id()));
+            let before = host.now().as_ms();
+            drop(lock(target, host).unwrap());
+            assert!(host.now().as_ms() - before >= STALE_AFTER_MS);
+        });
+    }
+
+    #[test]
+    fn pauses_grow_and_spread() {
+        assert_eq!(pause_before(1, 0).as_millis(), 100);
+        assert_eq!(pause_before(3, 0).as_millis(), 400);
+        assert!(pause_before(3, u64::MAX).as_millis() >= 799);
+        assert_eq!(pause_before(11, u64::MAX).as_millis(), 10_000);
+    }
+
+    #[test]
+    fn times_are_iso() {
+        assert_eq!(iso_time(1_800_000_000_007), "2027-01-15T08:00:00.007Z");
+    }
+}

@@ -1,0 +1,199 @@
+//! Replacing a file so that at every moment the old or the new content is there (spec 01 section 5.3).
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::lock::LockGuard;
+use crate::secure_file::reason;
+use crate::write_host::WriteHost;
+
+/// A write that did not happen: the file is as it was.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}: {why}", path.display())]
+pub struct WriteError {
+    /// The file.
+    pub path: PathBuf,
+    /// Why, in words.
+    pub why: String,
+}
+
+impl WriteError {
+    pub(crate) fn new(path: &Path, error: &io::Error) -> Self {
+        Self { path: path.to_owned(), why: reason(error) }
+    }
+}
+
+/// Replaces a file, through a link if it is one: temporary file beside the target, one sync, rename, one sync of the
+/// directory. The result is 0600 and keeps its owner. The guard shows that the lock of the file is held.
+///
+/// # Errors
+///
+/// When the disk is full, the directory cannot be written, the file belongs to somebody else, or links form a loop.
+/// The old content is untouched then.
+pub fn replace(_guard: &LockGuard<'_>, path: &Path, bytes: &[u8], host: &dyn WriteHost) -> Result<(), WriteError> {
+    let fail = |error: &io::Error| WriteError::new(path, error);
+    let target = resolve_link(path).map_err(|error| fail(&error))?;
+    let dir = target.parent().ok_or_else(|| fail(&io::ErrorKind::InvalidInput.into()))?;
+    remove_orphans(&target, host);
+    let temporary = temporary_name(&target, host);
+    let result = write_temporary(&temporary, &target, bytes, host).and_then(|()| host.rename(&temporary, &target));
+    if let Err(error) = result {
+        let _ = host.remove(&temporary);
+        return Err(fail(&error));
+    }
+    // The new content is in place; a failing sync of the names cannot undo that.
+    let _ = host.sync_dir(dir);
+    Ok(())
+}
+
+fn write_temporary(temporary: &Path, target: &Path, bytes: &[u8], host: &dyn WriteHost) -> io::Result<()> {
+    let file = host.create(temporary)?;
+    if let Ok(old) = target.metadata() {
+        let new = file.metadata()?;
+        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+            host.set_owner(&file, old.uid(), old.gid()).map_err(|_| {
+                io::Error::new(
+                    io::ErrorKind::PermissionDenied,
+                    format!("it belongs to user {} and not to us", old.uid()),
+                )
+            })?;
+        }
+    }
+    host.write(&file, bytes)?;
+    host.sync(&file)
+}
+
+/// The file that a link leads to, whether that exists or not.
+fn resolve_link(path: &Path) -> io::Result<PathBuf> {
+    let mut at = path.to_owned();
+    for _ in 0..40 {
+        match at.read_link() {
+            Ok(next) => at = at.parent().unwrap_or(&at).join(next),
+            // Anything else than a link ends the search.
+            Err(_) => return Ok(at),
+        }
+    }
+    Err(io::Error::from_raw_os_error(rustix::io::Errno::LOOP.raw_os_error()))
+}
+
+/// `<target>.<pid>.<random>.tmp`: the process is in the name, so that a later run can tell what was left behind.
+fn temporary_name(target: &Path, host: &dyn WriteHost) -> PathBuf {
+    let mut name = target.as_os_str().to_owned();
+    name.push(format!(".{}.{:016x}.tmp", std::process::id(), host.random()));
+    PathBuf::from(name)
+}
+
+/// Removes temporary files of this target whose process is gone.
+fn remove_orphans(target: &Path, host: &dyn WriteHost) {
+    let (Some(dir), Some(name)) = (target.parent(), target.file_name().and_then(|name| name.to_str())) else { return };
+    for path in host.names_in(dir) {
+        let pid = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(|file| file.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(".tmp"))
+            .and_then(|middle| middle.split_once('.'))
+            .filter(|(_, random)| random.len() == 16 && random.bytes().all(|b| b.is_ascii_hexdigit()))
+            .and_then(|(pid, _)| pid.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !crate::lock::is_running(pid)) {
+            let _ = host.remove(&path);
+        }
+    }
+}
+
+/// Makes the directory of a file, 0700, if it is not there.
+pub(crate) fn make_parent(path: &Path, host: &dyn WriteHost) -> Result<(), WriteError> {
+    let dir = path.parent().unwrap_or(path);
+    if host.exists(dir) {
+        return Ok(());
+    }
+    host.make_dir(dir).map_err(|error| WriteError::new(path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+    use crate::lock::lock;
+    use crate::write_host::faulty::{Fault, FaultyHost};
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn writes_through_links_and_narrows_the_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = FaultyHost::new(dir.path());
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        std::fs::write(&real, "old").unwrap();
+        std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o664)).unwrap();
+        symlink("real", &link).unwrap();
+        let guard = lock(&link, &host).unwrap();
+        replace(&guard, &link, b"new", &host).unwrap();
+        assert_eq!((std::fs::read(&real).unwrap().as_slice(), mode(&real)), (&b"new"[..], 0o600));
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        let syncs = host.steps.borrow().iter().filter(|step| step.starts_with("sync")).count();
+        assert_eq!(syncs, 2, "one file sync and one directory sync");
+
+        let around = dir.path().join("around");
+        symlink("around", &around).unwrap();
+        assert!(replace(&guard, &around, b"x", &host).unwrap_err().why.contains("loop"));
+    }
+
+    /// At every step, every kind of failure: old or new, never torn, never wider, nothing left behind.
+    #[test]
+    fn kill_matrix_of_one_write() {
+        let errors = [28, 27, 5, 13, 30, 122]; // ENOSPC EFBIG EIO EACCES EROFS EDQUOT
+        let mut rounds = 0;
+        for step in 0..12 {
+            let faults = errors.iter().map(|errno| Fault::Error(step, *errno)).chain([Fault::Kill(step)]);
+            for fault in faults {
+                let dir = tempfile::tempdir().unwrap();
+                let host = FaultyHost::new(dir.path());
+                let path = dir.path().join("store.json");
+                std::fs::write(&path, "old").unwrap();
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+                host.fault.set(fault);
+                let result = lock(&path, &host).map(|guard| replace(&guard, &path, b"new content", &host));
+                let now = std::fs::read(&path).unwrap();
+                assert!(now == b"old" || now == b"new content", "{fault:?}: torn");
+                if matches!(result, Ok(Ok(()))) {
+                    assert_eq!(now, b"new content", "{fault:?}: reported as done");
+                }
+                for file in host_files(dir.path()) {
+                    assert_eq!(mode(&file) & 0o077, 0, "{fault:?}: {} is open to others", file.display());
+                }
+
+                // The next run works and cleans up. A killed process is gone; its files carry its number.
+                host.fault.set(Fault::None);
+                pretend_dead(dir.path());
+                let guard = lock(&path, &host).unwrap_or_else(|error| panic!("{fault:?}: {error}"));
+                replace(&guard, &path, b"next", &host).unwrap();
+                drop(guard);
+                assert_eq!(host_files(dir.path()), [path], "{fault:?}: something was left behind");
+                rounds += 1;
+            }
+        }
+        assert_eq!(rounds, 84);
+    }
+
+    fn host_files(dir: &Path) -> Vec<PathBuf> {
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// Gives what a killed process left the number of a process that does not exist.
+    fn pretend_dead(dir: &Path) {
+        let ours = std::process::id().to_string();
+        for path in host_files(dir) {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            if path.extension().is_some_and(|end| end == "tmp") {
+                std::fs::rename(&path, dir.join(name.replace(&format!(".{ours}."), ".999999999."))).unwrap();
+            } else if path.extension().is_some_and(|end| end == "lock") {
+                let text = std::fs::read_to_string(&path).unwrap().replace(&ours, "999999999");
+                std::fs::write(&path, text).unwrap();
+            }
+        }
+    }
+}
