@@ -1,7 +1,7 @@
 //! One credential: what kind, where its secret is, until when it holds.
 
 use crate::secret::Secret;
-use crate::secret_ref::SecretRef;
+use crate::secret_ref::{RefDefaults, SecretRef};
 
 /// The kind of a credential: the `type` of a profile, the `mode` of a config entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +44,8 @@ pub enum Material {
     Reference {
         /// Where.
         to: SecretRef,
+        /// The file names no provider: `secrets.defaults` of the config says which one is meant.
+        default_provider: bool,
         /// A plaintext stands beside it and is not used.
         shadows_plaintext: bool,
     },
@@ -62,6 +64,17 @@ impl Material {
         match self {
             Self::Inline(secret) => Some(secret),
             Self::Reference { .. } | Self::Absent => None,
+        }
+    }
+
+    /// The reference with its provider filled in from `secrets.defaults`.
+    pub fn resolved_reference(&self, defaults: &RefDefaults) -> Option<SecretRef> {
+        match self {
+            Self::Reference { to, default_provider: true, .. } => {
+                Some(SecretRef { provider: defaults.alias(to.source).to_owned(), ..to.clone() })
+            }
+            Self::Reference { to, .. } => Some(to.clone()),
+            Self::Inline(_) | Self::Absent => None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! The `.env` grammar, and the names that a file may not set (spec 01 sections 2.2 to 2.4).
 
+use std::collections::HashMap;
+
 /// One entry of a `.env` file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DotenvEntry {
@@ -21,7 +23,8 @@ impl std::fmt::Debug for DotenvEntry {
 /// Reads a `.env` file. Lines that are no entry are skipped; of a repeated name the last entry counts.
 pub fn parse_dotenv(text: &str) -> Vec<DotenvEntry> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n");
-    let mut entries: Vec<DotenvEntry> = Vec::new();
+    let mut entries: Vec<Option<DotenvEntry>> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     let mut rest = text.as_str();
     let mut line = 1_u32;
     while !rest.is_empty() {
@@ -29,8 +32,11 @@ pub fn parse_dotenv(text: &str) -> Vec<DotenvEntry> {
         let consumed = match entry(rest, line_end) {
             Some((name, value, consumed)) => {
                 if is_variable_name(name) {
-                    entries.retain(|entry| entry.name != name);
-                    entries.push(DotenvEntry { name: name.to_owned(), value, line });
+                    let entry = DotenvEntry { name: name.to_owned(), value, line };
+                    if let Some(earlier) = places.insert(entry.name.clone(), entries.len()) {
+                        entries[earlier] = None;
+                    }
+                    entries.push(Some(entry));
                 }
                 consumed
             }
@@ -40,7 +46,7 @@ pub fn parse_dotenv(text: &str) -> Vec<DotenvEntry> {
         line += u32::try_from(rest[..consumed].matches('\n').count()).unwrap_or(0);
         rest = &rest[consumed..];
     }
-    entries
+    entries.into_iter().flatten().collect()
 }
 
 /// Reads the entry that begins on this line: name, value, and how many bytes it takes without its line end.

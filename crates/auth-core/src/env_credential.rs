@@ -7,7 +7,9 @@ use crate::secret::Secret;
 /// What files outside the state directory say about ambient credentials; gathered by whoever may look at the disk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AmbientFacts {
-    /// The file named by `GOOGLE_APPLICATION_CREDENTIALS`, or Google's default place when that is unset, can be read.
+    /// The file named by `GOOGLE_APPLICATION_CREDENTIALS`, or Google's default place when that is unset, exists.
+    pub google_adc_exists: bool,
+    /// The same file can be read.
     pub google_adc_readable: bool,
 }
 
@@ -77,10 +79,11 @@ pub fn env_credential(provider: &AuthKey, env: &Environment, ambient: AmbientFac
         .env_vars()
         .iter()
         .find_map(|name| env.credential(name).map(|(secret, _)| EnvCredential::from_variable(env, name, secret)));
-    listed.or_else(|| ambient_credential(provider, env, ambient)).or_else(|| {
+    let first_of_several = || {
         let first = collect_keys(provider.as_str(), env).into_iter().next()?;
         Some(EnvCredential::from_variable(env, &first.variable, first.secret))
-    })
+    };
+    listed.or_else(first_of_several).or_else(|| ambient_credential(provider, env, ambient))
 }
 
 /// The rules of the three providers whose own libraries find credentials without a variable of ours.
@@ -97,7 +100,7 @@ fn ambient_credential(provider: &AuthKey, env: &Environment, ambient: AmbientFac
                 });
             }
             let project = set("GOOGLE_CLOUD_PROJECT") || set("GCLOUD_PROJECT");
-            (ambient.google_adc_readable && project && set("GOOGLE_CLOUD_LOCATION"))
+            (ambient.google_adc_exists && project && set("GOOGLE_CLOUD_LOCATION"))
                 .then(|| EnvCredential::placeholder("<authenticated>", "gcloud adc"))
         }
         "amazon-bedrock" => {
@@ -136,14 +139,28 @@ pub struct EnvKey {
     pub secret: Secret,
 }
 
+/// The beginning of the variable names of a provider (spec 07 section 2.1).
+fn variable_base(id: &ProviderId) -> String {
+    match id.as_str() {
+        "google" | "google-vertex" => "GEMINI".to_owned(),
+        id => id.to_uppercase().replace('-', "_"),
+    }
+}
+
+/// The key that stands in for all others while it is set: `OPENCLAW_LIVE_<BASE>_KEY` (spec 07 section 2.3).
+pub fn live_override(provider: &str, env: &Environment) -> Option<EnvKey> {
+    let name = format!("OPENCLAW_LIVE_{}_KEY", variable_base(&ProviderId::normalise(provider)));
+    env.credential(&name).map(|(secret, _)| EnvKey { variable: name.clone(), secret })
+}
+
 /// Every API key that the environment holds for a provider, in the order in which they are tried (spec 07 section 2.2).
 pub fn collect_keys(provider: &str, env: &Environment) -> Vec<EnvKey> {
     let id = ProviderId::normalise(provider);
-    let google = matches!(id.as_str(), "google" | "google-vertex");
-    let base = if google { "GEMINI".to_owned() } else { id.as_str().to_uppercase().replace('-', "_") };
+    let base = variable_base(&id);
+    let google = base == "GEMINI";
 
     let one = |name: &str| env.credential(name).map(|(secret, _)| EnvKey { variable: name.to_owned(), secret });
-    if let Some(key) = one(&format!("OPENCLAW_LIVE_{base}_KEY")) {
+    if let Some(key) = live_override(provider, env) {
         return vec![key];
     }
 
@@ -249,7 +266,7 @@ mod tests {
     #[test]
     fn ambient_rules() {
         let found = |id: &str, pairs: &[(&str, &str)], adc| {
-            let ambient = AmbientFacts { google_adc_readable: adc };
+            let ambient = AmbientFacts { google_adc_exists: adc, google_adc_readable: adc };
             env_credential(&AuthKey::normalise(id), &env(pairs), ambient).map(|c| c.shown())
         };
         assert_eq!(found("amazon-bedrock", &[("AWS_ACCESS_KEY_ID", "x")], false), None);
@@ -260,6 +277,8 @@ mod tests {
         let vertex = [("GCLOUD_PROJECT", "p"), ("GOOGLE_CLOUD_LOCATION", "l")];
         assert_eq!(found("google-vertex", &vertex, true).as_deref(), Some("marker(<authenticated>)"));
         assert_eq!(found("google-vertex", &vertex[..1], true), None);
+        let listed = [("AWS_PROFILE", "p"), ("AMAZON_BEDROCK_API_KEYS", "sk-test-a,sk-test-b")];
+        assert_eq!(found("bedrock", &listed, false).as_deref(), Some("****"));
         assert_eq!(found("anthropic-vertex", &[], true).as_deref(), Some("marker(gcp-vertex-credentials)"));
     }
 }

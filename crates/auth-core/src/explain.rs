@@ -1,14 +1,13 @@
 //! Which credential the next model turn uses, and why not the others (spec 07 sections 3, 4 and 6.1).
 
-use crate::config::{Config, SecretInput};
-use crate::credential::Material;
-use crate::env_credential::collect_keys;
-use crate::environment::EnvOrigin;
+use crate::config::{Config, SecretProvider};
+use crate::env_credential::{collect_keys, live_override};
+use crate::environment::{EnvOrigin, Environment};
 use crate::order::{Eligibility, OrderEntry, ProfileOrder, resolve_order};
 use crate::profile::{Profile, ProfileId};
 use crate::provider::{ProviderId, is_marker};
 use crate::secret::Secret;
-use crate::secret_ref::RefSource;
+use crate::secret_ref::{RefSource, SecretRef};
 use crate::source::{ConfigKeyState, OtherSources, RefState, Situation};
 use crate::usage::{Window, cooldown};
 
@@ -30,6 +29,8 @@ pub enum CandidateSource {
     ConfigKey,
     /// The placeholder of a local server that needs no key.
     Synthetic(&'static str),
+    /// The key of xAI's web search.
+    XaiSearch,
     /// The AWS default chain: instance roles, SSO.
     AwsDefaultChain,
 }
@@ -44,6 +45,7 @@ impl CandidateSource {
             Self::Ambient(source) => source.clone(),
             Self::ConfigKey => "models.json".to_owned(),
             Self::Synthetic(_) => "synthetic".to_owned(),
+            Self::XaiSearch => "xai web search key".to_owned(),
             Self::AwsDefaultChain => "aws default chain".to_owned(),
         }
     }
@@ -79,6 +81,10 @@ pub enum Outranking {
     ByEnvironment,
     /// The config says `auth: "api-key"` and has a key of its own.
     ByConfigKey,
+    /// A variable `OPENCLAW_LIVE_<BASE>_KEY` stands in for all others.
+    ByOverride,
+    /// The config says `auth: "aws-sdk"`.
+    ByAws,
 }
 
 /// One candidate with its verdict.
@@ -153,6 +159,15 @@ pub fn explain(situation: &Situation<'_>, provider: &ProviderId, model: Option<&
         }
     }
     candidates.append(&mut others);
+    if sources.aws_first {
+        for other in
+            candidates.iter_mut().filter(|other| matches!(other.standing, Standing::InReserve | Standing::Outranked(_)))
+        {
+            other.standing = Standing::Outranked(Outranking::ByAws);
+        }
+        let chain = Candidate::new(CandidateSource::AwsDefaultChain, "found at use".to_owned(), Standing::InReserve);
+        candidates.push(chain);
+    }
     if let Some(first) = candidates.iter_mut().find(|candidate| candidate.standing == Standing::InReserve) {
         first.standing = Standing::Next;
     }
@@ -211,9 +226,10 @@ fn profile_candidate(
 
 /// Why a profile's reference cannot be used, where that can be told without running anything.
 fn unresolved(profile: &Profile, situation: &Situation<'_>) -> Option<String> {
-    let Some(Material::Reference { to, .. }) = profile.credential.material() else { return None };
-    let state = match situation.refs.get(to) {
-        RefState::NotRun if to.source == RefSource::Env => situation.config.env_ref_state(to, situation.environment),
+    let to = profile.credential.material()?.resolved_reference(&situation.config.ref_defaults)?;
+    let state = match situation.refs.get(&to) {
+        RefState::NotRun if to.source == RefSource::Env => situation.config.env_ref_state(&to, situation.environment),
+        RefState::NotRun => return situation.config.ref_provider(&to).err(),
         state => state.clone(),
     };
     match state {
@@ -231,16 +247,26 @@ fn other_candidates(
     config_first: bool,
 ) -> Vec<Candidate> {
     let mut found = Vec::new();
-    if let Some(env) = &sources.env {
+    let live = live_override(provider.as_str(), situation.environment);
+    if let Some(key) = &live {
+        let origin = situation.environment.origin(&key.variable).cloned();
+        let source = CandidateSource::Variable { name: key.variable.clone(), origin };
+        found.push(Candidate {
+            secret: Some(key.secret.clone()),
+            ..Candidate::new(source, key.secret.masked(), Standing::InReserve)
+        });
+    }
+    if let Some(env) = sources.env.as_ref().filter(|env| env.variable != live.as_ref().map(|key| key.variable.clone()))
+    {
         let source = match &env.variable {
             Some(name) => CandidateSource::Variable { name: name.clone(), origin: env.origin.clone() },
             None => CandidateSource::Ambient(env.source.clone()),
         };
         let first =
             Candidate { secret: env.secret().cloned(), ..Candidate::new(source, env.shown(), Standing::InReserve) };
-        let more = collect_keys(provider.as_str(), situation.environment)
-            .into_iter()
-            .filter(|key| first.secret.as_ref().is_some_and(|secret| !secret.is_same(&key.secret)));
+        let keys = if live.is_some() { Vec::new() } else { collect_keys(provider.as_str(), situation.environment) };
+        let more =
+            keys.into_iter().filter(|key| first.secret.as_ref().is_some_and(|secret| !secret.is_same(&key.secret)));
         let more = more.map(|key| {
             let origin = situation.environment.origin(&key.variable).cloned();
             let source = CandidateSource::Variable { name: key.variable, origin };
@@ -261,7 +287,7 @@ fn other_candidates(
             secret: key.secret().cloned(),
             ..Candidate::new(CandidateSource::ConfigKey, key.shown.clone(), standing)
         };
-        if config_first { found.insert(0, candidate) } else { found.push(candidate) }
+        if config_first && live.is_none() { found.insert(0, candidate) } else { found.push(candidate) }
     }
     if let Some(marker) = sources.synthetic {
         found.push(Candidate::new(
@@ -269,6 +295,18 @@ fn other_candidates(
             format!("marker({marker})"),
             Standing::InReserve,
         ));
+    }
+    if let Some(secret) = &sources.xai_search {
+        let source = CandidateSource::XaiSearch;
+        found.push(Candidate {
+            secret: Some(secret.clone()),
+            ..Candidate::new(source, secret.masked(), Standing::InReserve)
+        });
+    }
+    if live.is_some() {
+        for other in found.iter_mut().skip(1).filter(|other| other.standing == Standing::InReserve) {
+            other.standing = Standing::Outranked(Outranking::ByOverride);
+        }
     }
     if sources.aws_default_chain {
         found.push(Candidate::new(CandidateSource::AwsDefaultChain, "found at use".to_owned(), Standing::InReserve));
@@ -299,6 +337,8 @@ fn conflicts(candidates: &[Candidate], situation: &Situation<'_>) -> Vec<Conflic
         let others = candidates
             .iter()
             .filter(|c| std::mem::discriminant(&c.source) != std::mem::discriminant(&used.source))
+            // What may not be tried at all is reported for that already.
+            .filter(|c| !matches!(c.standing, Standing::Ineligible(_)))
             .filter(|c| c.secret.as_ref().is_some_and(is_new));
         found.extend(others.map(|other| Conflict { used: used_pair(), unused: (name(other), other.shown.clone()) }));
     }
@@ -315,33 +355,33 @@ fn conflicts(candidates: &[Candidate], situation: &Situation<'_>) -> Vec<Conflic
 
 impl Config {
     /// What a reference to a variable resolves to under this config's providers (spec 05 sections 3 and 4).
-    pub fn env_ref_state(
-        &self,
-        reference: &crate::secret_ref::SecretRef,
-        environment: &crate::environment::Environment,
-    ) -> RefState {
-        let alias = &reference.provider;
-        let Some(provider) = self.secret_providers.get(alias) else {
-            return if alias == self.ref_defaults.alias(RefSource::Env) {
-                RefState::of_env(reference, environment, None)
-            } else {
-                RefState::Unresolved(format!("Secret provider \"{alias}\" is not configured (ref: {reference})"))
-            };
+    pub fn env_ref_state(&self, reference: &SecretRef, environment: &Environment) -> RefState {
+        let provider = match self.ref_provider(reference) {
+            Ok(Some(provider)) => provider,
+            Ok(None) => return RefState::of_env(reference, environment, None),
+            Err(why) => return RefState::Unresolved(why),
         };
-        if provider.source != RefSource::Env {
-            return RefState::Unresolved(format!(
-                "Secret provider \"{alias}\" has source \"{}\" but ref requests \"env\"",
-                provider.source
-            ));
-        }
         let allowlist = provider.settings.get("allowlist").and_then(serde_json::Value::as_array);
         let names: Option<Vec<&str>> =
             allowlist.map(|list| list.iter().filter_map(serde_json::Value::as_str).collect());
         RefState::of_env(reference, environment, names.as_deref())
     }
 
-    /// Whether a provider's config entry holds a plaintext key.
-    pub fn has_plaintext_key(&self, provider: &ProviderId) -> bool {
-        self.provider(provider).is_some_and(|entry| matches!(entry.api_key, Some(SecretInput::Plain(_))))
+    /// The provider that a reference names (spec 05 section 3 step 5); `None` is the implicit one for variables.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be asked: it is not configured, or of another kind.
+    pub fn ref_provider(&self, reference: &SecretRef) -> Result<Option<&SecretProvider>, String> {
+        let alias = &reference.provider;
+        match self.secret_providers.get(alias) {
+            Some(provider) if provider.source == reference.source => Ok(Some(provider)),
+            Some(provider) => Err(format!(
+                "Secret provider \"{alias}\" has source \"{}\" but ref requests \"{}\"",
+                provider.source, reference.source
+            )),
+            None if reference.source == RefSource::Env && alias == self.ref_defaults.alias(RefSource::Env) => Ok(None),
+            None => Err(format!("Secret provider \"{alias}\" is not configured (ref: {reference})")),
+        }
     }
 }

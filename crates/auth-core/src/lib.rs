@@ -58,7 +58,7 @@ pub use collate::collate;
 pub use config::{AgentId, Config};
 pub use credential::{Credential, CredentialKind, Expiry, Material};
 pub use dotenv::{DotenvEntry, is_dangerous_name, is_refused_in_workspace, is_variable_name, parse_dotenv, runs_code};
-pub use env_credential::{AmbientFacts, EnvCredential, EnvKey, EnvValue, collect_keys, env_credential};
+pub use env_credential::{AmbientFacts, EnvCredential, EnvKey, EnvValue, collect_keys, env_credential, live_override};
 pub use environment::{EmptyValue, EnvOrigin, Environment, ShadowedVariable};
 pub use explain::{Candidate, CandidateSource, Conflict, Explanation, Outranking, Standing, explain};
 pub use health::{
@@ -67,7 +67,7 @@ pub use health::{
 pub use model::ModelRef;
 pub use order::{Eligibility, OrderEntry, OrderSource, ProfileOrder, eligibility, resolve_order};
 pub use profile::{
-    AuthProfiles, Owner, Profile, ProfileId, RejectReason, RejectedEntry, StoreSyntaxError, UnknownFields,
+    AuthProfiles, Owner, Profile, ProfileFile, ProfileId, RejectReason, RejectedEntry, StoreSyntaxError, UnknownFields,
 };
 pub use provider::{AuthKey, ProviderId};
 pub use secret::{Fingerprint, Secret, mask};

@@ -197,8 +197,10 @@ fn unique_provider_of(model: &str, config: &Config) -> Option<String> {
 /// Step 5 of *Primary*: the built-in default, unless the configured providers clearly do not offer it.
 fn fallback_primary(config: &Config) -> ModelRef {
     let built_in = || ModelRef { provider: DEFAULT_PROVIDER.to_owned(), model: DEFAULT_MODEL.to_owned() };
-    let Some(first) =
-        config.providers.iter().find_map(|provider| provider.models.first().map(|model| (provider, model)))
+    let Some(first) = config
+        .providers
+        .iter()
+        .find_map(|provider| Some((provider, provider.models.first().filter(|model| !model.id.is_empty())?)))
     else {
         return built_in();
     };

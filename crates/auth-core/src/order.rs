@@ -1,6 +1,6 @@
 //! Which profiles of a provider are tried, in which order, and why the others are not (spec 07 sections 3 and 4).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::config::Config;
 use crate::credential::{Credential, CredentialKind, Expiry};
@@ -203,19 +203,33 @@ pub fn resolve_order(
     let repair = !base.is_empty() && all_missing && !configured.is_empty();
 
     let mut seen: HashSet<ProfileId> = HashSet::with_capacity(judged.len());
-    let mut passed_over = Vec::new();
+    let mut ineligible: HashMap<ProfileId, OrderEntry> = HashMap::new();
+    let mut strangers = Vec::new();
     let mut tried = Vec::with_capacity(judged.len());
     let pool = if repair { stored().map(judge).collect() } else { Vec::new() };
     for entry in pool.into_iter().chain(judged) {
         if !seen.insert(entry.id.clone()) {
             continue;
         }
-        if entry.eligibility.is_ok() { tried.push(entry) } else { passed_over.push(entry) }
+        let belongs = store.get(&entry.id).is_some_and(|profile| profile.auth_key == auth_key);
+        match (entry.eligibility.is_ok(), belongs) {
+            (true, _) => tried.push(entry),
+            (false, true) => drop(ineligible.insert(entry.id.clone(), entry)),
+            (false, false) => strangers.push(entry),
+        }
     }
-    for id in stored().filter(|id| !seen.contains(*id)) {
-        let entry = judge(id);
-        passed_over.push(OrderEntry { left_out: entry.eligibility.is_ok(), ..entry });
-    }
+    // The other profiles of the provider in store order, then names that stand for none of them.
+    let tried_ids: HashSet<&ProfileId> = tried.iter().map(|entry| &entry.id).collect();
+    let mut passed_over: Vec<OrderEntry> = stored()
+        .filter(|id| !tried_ids.contains(id))
+        .map(|id| {
+            ineligible.remove(id).unwrap_or_else(|| {
+                let entry = judge(id);
+                OrderEntry { left_out: entry.eligibility.is_ok(), ..entry }
+            })
+        })
+        .collect();
+    passed_over.append(&mut strangers);
 
     if explicit.is_none_or(<[ProfileId]>::is_empty) {
         tried.sort_by(|a, b| {
@@ -296,7 +310,7 @@ mod tests {
         assert_eq!(ids(&found), ["c", "a"]);
         let codes: Vec<_> =
             found.passed_over.iter().map(|e| (e.id.as_str(), e.eligibility.code(), e.left_out)).collect();
-        assert_eq!(codes, [("gone", "profile_missing", false), ("b", "ok", true)]);
+        assert_eq!(codes, [("b", "ok", true), ("gone", "profile_missing", false)]);
     }
 
     #[test]

@@ -52,6 +52,17 @@ pub enum Owner {
     Main,
 }
 
+/// Which of an agent's files a profile was read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProfileFile {
+    /// `auth-profiles.json`.
+    Store,
+    /// The legacy `auth.json`.
+    LegacyAuth,
+    /// The legacy `oauth.json`.
+    LegacyOAuth,
+}
+
 /// Fields of a profile that this program does not know, kept exactly as they were written.
 #[derive(Clone, Default)]
 pub struct UnknownFields(Vec<(String, Box<RawValue>)>);
@@ -94,8 +105,10 @@ pub struct Profile {
     pub email: Option<String>,
     /// Line of the entry in its file, from 1.
     pub line: Option<u32>,
-    /// Which file holds it.
+    /// Whose file holds it.
     pub owner: Owner,
+    /// Which file that is.
+    pub file: ProfileFile,
     /// What this program does not know.
     pub unknown: UnknownFields,
 }
@@ -286,6 +299,13 @@ impl AuthProfiles {
             let line = lines.line_of(value.get());
             store.take_entry(format!("{provider}:default"), value, Some(&provider), Owner::Agent, line, &mut spellings);
         }
+        for profile in store.profiles.values_mut() {
+            profile.file = ProfileFile::LegacyAuth;
+            // The one field that the import drops (spec 01 section 5.5).
+            if let Credential::Token { expires: expires @ Expiry::NotANumber, .. } = &mut profile.credential {
+                *expires = Expiry::Absent;
+            }
+        }
         Ok(store)
     }
 
@@ -307,7 +327,8 @@ impl AuthProfiles {
             let members =
                 fields.into_members().filter(|(name, _)| !matches!(&**name, "type" | "provider" | "mode")).collect();
             let provider = Spellings::default().read(&provider);
-            let profile = build_profile(id, CredentialKind::OAuth, provider, members, Owner::Agent, None);
+            let mut profile = build_profile(id, CredentialKind::OAuth, provider, members, Owner::Agent, None);
+            profile.file = ProfileFile::LegacyOAuth;
             self.insert(profile);
         }
         Ok(())
@@ -331,8 +352,10 @@ impl AuthProfiles {
             };
             let kind = kind.as_deref().and_then(CredentialKind::parse).ok_or(RejectReason::InvalidType)?;
             let provider = match entry.get("provider") {
-                Some(provider) => raw_json::string(provider),
-                None => fallback_provider.map(str::to_owned),
+                Some(provider) if !(fallback_provider.is_some() && raw_json::is_null(provider)) => {
+                    raw_json::string(provider)
+                }
+                _ => fallback_provider.map(str::to_owned),
             };
             let provider = provider.filter(|p| !p.trim().is_empty()).ok_or(RejectReason::MissingProvider)?;
             let members: Vec<_> = entry.into_members().collect();
@@ -368,12 +391,8 @@ impl AuthProfiles {
         for (_, profile) in own.profiles {
             view.insert(profile);
         }
-        for (provider, ids) in own.order {
-            replace_entry(&mut view.order, provider, ids);
-        }
-        for (provider, id) in own.last_good {
-            replace_entry(&mut view.last_good, provider, id);
-        }
+        view.order = replaced(view.order, own.order);
+        view.last_good = replaced(view.last_good, own.last_good);
         let mut usage = own.usage;
         for id in own.usage_order {
             let Some(stats) = usage.remove(&id) else { continue };
@@ -455,11 +474,10 @@ impl AuthProfiles {
     }
 }
 
-fn replace_entry<T>(entries: &mut Vec<(String, T)>, key: String, value: T) {
-    match entries.iter_mut().find(|(k, _)| *k == key) {
-        Some(entry) => entry.1 = value,
-        None => entries.push((key, value)),
-    }
+/// Entries by provider, in which those of `later` replace those of `earlier` whatever their spelling.
+fn replaced<T>(earlier: Vec<(String, T)>, later: Vec<(String, T)>) -> Vec<(String, T)> {
+    let own: HashSet<ProviderId> = later.iter().map(|(key, _)| ProviderId::normalise(key)).collect();
+    earlier.into_iter().filter(|(key, _)| !own.contains(&ProviderId::normalise(key))).chain(later).collect()
 }
 
 /// The first entry whose key normalises to the provider.
@@ -538,6 +556,7 @@ fn build_profile(
         email,
         line,
         owner,
+        file: ProfileFile::Store,
         unknown: UnknownFields(unknown),
     }
 }
@@ -548,20 +567,25 @@ fn material(value: Option<&RawValue>, reference: Option<&RawValue>) -> Material 
     let defaults = RefDefaults::default();
     let coerce = |raw: &RawValue| {
         let value: Value = serde_json::from_str(raw.get()).ok()?;
-        SecretRef::coerce(&value, &defaults)
+        let names_provider = value.get("provider").is_some();
+        SecretRef::coerce(&value, &defaults).map(|to| (to, !names_provider))
+    };
+    let refer = |(to, default_provider): (SecretRef, bool), shadows_plaintext: bool| Material::Reference {
+        to,
+        default_provider,
+        shadows_plaintext,
     };
     let plain = value.and_then(raw_json::string).filter(|text| !text.trim().is_empty());
-    if let Some(to) = reference.filter(|raw| !raw_json::is_null(raw)).and_then(coerce) {
-        return Material::Reference { to, shadows_plaintext: plain.is_some() };
+    if let Some(found) = reference.filter(|raw| !raw_json::is_null(raw)).and_then(coerce) {
+        return refer(found, plain.is_some());
     }
     match (plain, value) {
         (Some(text), _) => match SecretRef::from_template(&text, &defaults) {
-            Some(to) => Material::Reference { to, shadows_plaintext: false },
+            Some(to) => refer((to, true), false),
             None => Material::Inline(Secret::new(text)),
         },
-        (None, Some(raw)) => {
-            coerce(raw).map_or(Material::Absent, |to| Material::Reference { to, shadows_plaintext: false })
-        }
+        // An object in the value field is moved without the defaults of the config (spec 01 section 5.2 step 3).
+        (None, Some(raw)) => coerce(raw).map_or(Material::Absent, |(to, _)| refer((to, false), false)),
         (None, None) => Material::Absent,
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::secret::mask;
+
 /// Where a reference points: which kind of provider resolves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RefSource {
@@ -59,10 +61,27 @@ impl SecretRef {
         Self { source: RefSource::Env, provider: defaults.alias(RefSource::Env).to_owned(), id: name.to_owned() }
     }
 
-    /// How the report shows it: `ref(<source>:<id>)`, control characters replaced.
+    /// How the report shows it: `ref(<source>:<id>)`.
     pub fn label(&self) -> String {
-        let id: String = self.id.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-        format!("ref({}:{id})", self.source)
+        format!("ref({}:{})", self.source, self.shown_id())
+    }
+
+    /// The id as it may be shown: whole when it has the form of an id, masked otherwise, because then it may be a
+    /// secret in the wrong place.
+    pub fn shown_id(&self) -> String {
+        let id = self.id.trim();
+        if self.has_valid_id() { id.to_owned() } else { mask(id) }
+    }
+
+    /// Whether the id has the form that its source asks for. Variables may have lower-case names here, since such
+    /// stores work today (spec 05 section 1.1).
+    pub fn has_valid_id(&self) -> bool {
+        let id = self.id.trim();
+        match self.source {
+            RefSource::Env => id.len() <= 128 && crate::dotenv::is_variable_name(id),
+            RefSource::File => is_file_id(id) && !id.contains(char::is_control),
+            RefSource::Exec => is_exec_id(id),
+        }
     }
 
     /// Turns any JSON value into a reference, or tells that it is none (spec 05 section 1.3).
@@ -97,7 +116,7 @@ impl SecretRef {
 
 impl fmt::Display for SecretRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.source, self.provider, self.id)
+        write!(f, "{}:{}:{}", self.source, self.provider, self.shown_id())
     }
 }
 

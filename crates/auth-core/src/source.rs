@@ -1,10 +1,12 @@
 //! Every place a provider's credential can come from, each with its state: shared by the report and `why`.
 
+use std::collections::HashMap;
+
 use crate::config::{Config, ProviderConfig, SecretInput};
 use crate::env_credential::{AmbientFacts, EnvCredential, env_credential};
 use crate::environment::{EnvOrigin, Environment};
 use crate::profile::AuthProfiles;
-use crate::provider::{ProviderId, is_env_name_marker, is_marker};
+use crate::provider::{ProviderId, is_env_name_marker, is_marker, marker_label};
 use crate::secret::Secret;
 use crate::secret_ref::{RefSource, SecretRef};
 use crate::time::Timestamp;
@@ -39,17 +41,17 @@ pub enum RefState {
 
 /// The states of the references that a command needed.
 #[derive(Clone, Debug, Default)]
-pub struct ResolvedRefs(Vec<(SecretRef, RefState)>);
+pub struct ResolvedRefs(HashMap<SecretRef, RefState>);
 
 impl ResolvedRefs {
     /// Records a state.
     pub fn insert(&mut self, reference: SecretRef, state: RefState) {
-        self.0.push((reference, state));
+        self.0.insert(reference, state);
     }
 
     /// The state of a reference; one that nobody asked for has not been run.
     pub fn get(&self, reference: &SecretRef) -> &RefState {
-        self.0.iter().find(|(known, _)| known == reference).map_or(&RefState::NotRun, |(_, state)| state)
+        self.0.get(reference).unwrap_or(&RefState::NotRun)
     }
 }
 
@@ -106,7 +108,7 @@ impl ConfigKey {
                     secret,
                     origin: origin.clone(),
                 });
-                Self { shown: format!("marker({name})"), state }
+                Self { shown: marker_label(name), state }
             }
             SecretInput::Plain(secret) => {
                 Self { shown: secret.masked(), state: ConfigKeyState::Usable(secret.clone()) }
@@ -149,6 +151,10 @@ pub struct OtherSources {
     pub synthetic: Option<&'static str>,
     /// Whether the AWS default chain is asked when nothing else is there (step 9).
     pub aws_default_chain: bool,
+    /// Whether the config says that AWS credentials come first (step 2).
+    pub aws_first: bool,
+    /// The key of xAI's web search, which stands in when xAI has no other (step 8).
+    pub xai_search: Option<Secret>,
 }
 
 impl OtherSources {
@@ -161,12 +167,25 @@ impl OtherSources {
             config_key: entry.and_then(|entry| ConfigKey::of(entry, situation)),
             synthetic: entry.and_then(|entry| synthetic_key(&id, entry)),
             aws_default_chain: id.as_str() == "amazon-bedrock" && entry.is_none_or(|entry| entry.auth.is_none()),
+            aws_first: entry.is_some_and(|entry| entry.auth.as_deref() == Some("aws-sdk")),
+            xai_search: (id.as_str() == "xai").then(|| xai_search_key(situation)).flatten(),
         }
     }
 
     /// The config key, when requests can use it.
     pub fn usable_config_key(&self) -> Option<&ConfigKey> {
         self.config_key.as_ref().filter(|key| key.is_usable())
+    }
+}
+
+fn xai_search_key(situation: &Situation<'_>) -> Option<Secret> {
+    match situation.config.xai_search_key.as_ref()? {
+        SecretInput::Plain(secret) if !is_marker(secret.reveal()) => Some(secret.clone()),
+        SecretInput::Plain(_) => None,
+        SecretInput::Reference(reference) => match situation.refs.get(reference) {
+            RefState::Resolved(secret) => Some(secret.clone()),
+            RefState::Unresolved(_) | RefState::NotRun => None,
+        },
     }
 }
 
@@ -193,6 +212,10 @@ pub fn host_of(url: &str) -> Option<String> {
     let authority = rest.split(['/', '?', '#']).next()?;
     let host = authority.rsplit('@').next()?;
     let host = if host.starts_with('[') { &host[..=host.find(']')?] } else { host.split(':').next()? };
+    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    if let Some(address) = inner.and_then(|inner| inner.parse::<std::net::Ipv6Addr>().ok()) {
+        return Some(format!("[{address}]"));
+    }
     (!host.is_empty()).then(|| host.to_ascii_lowercase())
 }
 
@@ -200,6 +223,9 @@ impl RefState {
     /// What a reference to a variable resolves to (spec 05 section 4); `allowlist` is that of its provider.
     pub fn of_env(reference: &SecretRef, environment: &Environment, allowlist: Option<&[&str]>) -> Self {
         debug_assert_eq!(reference.source, RefSource::Env);
+        if !reference.has_valid_id() {
+            return Self::Unresolved(format!("{} is not the name of an environment variable", reference.label()));
+        }
         let name = reference.id.trim();
         if allowlist.is_some_and(|names| !names.contains(&name)) {
             return Self::Unresolved(format!("Environment variable \"{name}\" is not allowlisted"));
@@ -222,6 +248,7 @@ mod tests {
             ("http://LOCALHOST:1/v1", Some("localhost")),
             ("http://user@127.0.0.1", Some("127.0.0.1")),
             ("http://[::1]:8080/x", Some("[::1]")),
+            ("http://[0:0:0:0:0:0:0:1]:8080/x", Some("[::1]")),
             ("http:///x", None),
             ("localhost", None),
         ] {

@@ -1,6 +1,6 @@
 //! The status report as data (spec 02): which providers have a credential, which lack one, what is about to end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::collate::collate;
 use crate::config::{AgentId, Config, ModelSetting};
@@ -9,7 +9,7 @@ use crate::health::{CheckVerdict, Health};
 use crate::model::{ModelRef, primary, resolve};
 use crate::order::{ProfileOrder, resolve_order};
 use crate::profile::{Profile, ProfileId};
-use crate::provider::{PROVIDERS, ProviderId, is_marker};
+use crate::provider::{PROVIDERS, ProviderId, is_marker, marker_label};
 use crate::secret::Secret;
 use crate::source::RefState;
 use crate::source::{ConfigKey, ConfigKeyState, OtherSources, Situation, config_key_refs};
@@ -269,7 +269,8 @@ fn build_row(id: &str, situation: &Situation<'_>) -> Option<ProviderRow> {
     }
     let has_profiles = !labels.is_empty();
     let synthetic = sources.synthetic;
-    if !has_profiles && sources.env.is_none() && sources.config_key.is_none() && synthetic.is_none() {
+    let stands_in = synthetic.is_some() || sources.xai_search.is_some();
+    if !has_profiles && sources.env.is_none() && sources.config_key.is_none() && !stands_in {
         return None;
     }
 
@@ -285,6 +286,8 @@ fn build_row(id: &str, situation: &Situation<'_>) -> Option<ProviderRow> {
         (EffectiveKind::ConfigKey, Some(key.secret().map_or_else(|| key.shown.clone(), Secret::masked)))
     } else if let Some(marker) = synthetic {
         (EffectiveKind::Synthetic, Some(format!("marker({marker})")))
+    } else if let Some(secret) = &sources.xai_search {
+        (EffectiveKind::Synthetic, Some(secret.masked()))
     } else {
         let detail = match &sources.config_key {
             Some(ConfigKey { shown, state: ConfigKeyState::UnresolvedRef(_) }) => format!("{shown} unresolved"),
@@ -319,7 +322,7 @@ fn build_row(id: &str, situation: &Situation<'_>) -> Option<ProviderRow> {
 /// `<profileId>=<what it holds>` (spec 02 section 5).
 pub fn profile_label(profile: &Profile, situation: &Situation<'_>) -> String {
     let shown = |material: &Material| match material {
-        Material::Inline(secret) if is_marker(secret.reveal()) => format!("marker({})", secret.reveal().trim()),
+        Material::Inline(secret) if is_marker(secret.reveal()) => marker_label(secret.reveal()),
         Material::Inline(secret) => secret.masked(),
         Material::Reference { to, .. } => to.label(),
         Material::Absent => "missing".to_owned(),
@@ -354,11 +357,12 @@ fn window_suffix(profile: &Profile, situation: &Situation<'_>) -> String {
 }
 
 fn missing_providers(roles: &[(String, ModelRef)], rows: &[ProviderRow]) -> Vec<MissingProvider> {
+    let present: HashSet<&str> =
+        rows.iter().filter(|row| !row.only_unresolved).map(|row| row.provider.as_str()).collect();
     let mut missing: BTreeMap<ProviderId, Vec<(String, String)>> = BTreeMap::new();
     for (role, model) in roles {
         let provider = model.provider_id();
-        let present = rows.iter().any(|row| row.provider == provider.as_str() && !row.only_unresolved);
-        if !present {
+        if !present.contains(provider.as_str()) {
             missing.entry(provider).or_default().push((role.clone(), model.key()));
         }
     }

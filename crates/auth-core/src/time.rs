@@ -62,8 +62,8 @@ impl fmt::Display for WordyDuration {
         }
         let (count, unit) = match seconds {
             s if s < 90.0 => (s, "second"),
-            s if s < 90.0 * 60.0 => ((s / 60.0).round(), "minute"),
-            s if s < 48.0 * 3600.0 => ((s / 3600.0).round(), "hour"),
+            s if s < 59.5 * 60.0 => ((s / 60.0).round(), "minute"),
+            s if s < 47.5 * 3600.0 => ((s / 3600.0).round(), "hour"),
             s if s < 60.0 * 86_400.0 => ((s / 86_400.0).round(), "day"),
             s if s < 730.0 * 86_400.0 => ((s / (30.44 * 86_400.0)).round(), "month"),
             s => ((s / (365.25 * 86_400.0)).round(), "year"),
@@ -95,7 +95,7 @@ mod tests {
         let words = |seconds: f64| WordyDuration(seconds * 1000.0).to_string();
         assert_eq!(words(0.0), "1 second");
         assert_eq!(words(75.0), "75 seconds");
-        assert_eq!(words(3600.0), "60 minutes");
+        assert_eq!(words(3600.0), "1 hour");
         assert_eq!(words(-7200.0), "2 hours");
         assert_eq!(words(3.0 * 86_400.0), "3 days");
         assert_eq!(words(61.0 * 86_400.0), "2 months");

@@ -1,5 +1,7 @@
 //! Reading `openclaw.json`: JSON5, includes, the `env` block, `${NAME}`, checks (spec 01 section 3).
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +20,11 @@ const MAX_CONFIG_BYTES: u64 = 32 * 1024 * 1024;
 const MAX_INCLUDE_BYTES: u64 = 2 * 1024 * 1024;
 /// How deep includes may nest.
 const MAX_INCLUDE_DEPTH: usize = 10;
+/// How many files may be included in all: nobody needs more, and a small set that includes itself in turn could ask
+/// for billions.
+const MAX_INCLUDES: usize = 500;
+/// How many problems of a config are shown.
+const MAX_PROBLEMS: usize = 50;
 /// The version of OpenClaw whose files this program reads and writes.
 pub const COMPATIBLE_VERSION: &str = "2026.4.5";
 
@@ -130,7 +137,10 @@ pub(crate) fn read_authored(layout: &StateLayout, host: &dyn Host) -> Result<Aut
 
 /// Checks a document after substitution.
 pub(crate) fn check(document: &Value, authored: &AuthoredConfig, layout: &StateLayout) -> Result<(), ConfigInvalid> {
-    let mut problems: Vec<ConfigProblem> = config::validate(document)
+    let mut issues = config::validate(document);
+    let more = issues.len().saturating_sub(MAX_PROBLEMS);
+    issues.truncate(MAX_PROBLEMS);
+    let mut problems: Vec<ConfigProblem> = issues
         .into_iter()
         .map(|issue| ConfigProblem {
             path: issue.path.to_string(),
@@ -138,6 +148,10 @@ pub(crate) fn check(document: &Value, authored: &AuthoredConfig, layout: &StateL
             place: place_of(&authored.files, &issue.subject),
         })
         .collect();
+    if more > 0 {
+        let message = format!("and {more} more");
+        problems.push(ConfigProblem { path: "<root>".to_owned(), message, place: None });
+    }
     if problems.is_empty() {
         problems.extend(duplicate_agent_dirs(&Config::from_value(document), document, layout));
     }
@@ -163,24 +177,23 @@ fn duplicate_agent_dirs(config: &Config, document: &Value, layout: &StateLayout)
     let mut ids = config.known_agents();
     ids.push(config.default_agent().0);
     ids.extend(bound);
-    let mut seen: Vec<(PathBuf, AgentId)> = Vec::new();
+    let mut seen: HashSet<AgentId> = HashSet::new();
+    let mut dirs: HashMap<PathBuf, AgentId> = HashMap::new();
     let mut problems = Vec::new();
-    for id in ids {
-        if seen.iter().any(|(_, known)| *known == id) {
-            continue;
-        }
+    for id in ids.into_iter().filter(|id| seen.insert(id.clone())) {
         let dir = layout.agent_dir(config, &id);
-        if let Some((_, first)) = seen.iter().find(|(known, _)| *known == dir) {
-            problems.push(ConfigProblem {
+        match dirs.entry(dir) {
+            Entry::Vacant(free) => drop(free.insert(id)),
+            Entry::Occupied(taken) => problems.push(ConfigProblem {
                 path: "agents.list".to_owned(),
                 message: format!(
-                    "Duplicate agentDir detected: \"{first}\" and \"{id}\" both use {}; give each agent its own directory",
-                    layout.shorten(&dir)
+                    "Duplicate agentDir detected: \"{}\" and \"{id}\" both use {}; give each agent its own directory",
+                    taken.get(),
+                    layout.shorten(taken.key())
                 ),
                 place: None,
-            });
+            }),
         }
-        seen.push((dir, id));
     }
     problems
 }
@@ -311,6 +324,9 @@ impl Reader<'_> {
             let mut names: Vec<String> = chain.iter().map(|path| self.layout.shorten(path)).collect();
             names.push(shown);
             return fail(format!("Circular include detected: {}", names.join(" -> ")));
+        }
+        if self.files.len() > MAX_INCLUDES {
+            return fail(format!("More than {MAX_INCLUDES} files are included; the last one was: {shown}"));
         }
         if chain.len() > MAX_INCLUDE_DEPTH {
             return fail(format!("Maximum include depth ({MAX_INCLUDE_DEPTH}) exceeded at: {shown}"));
@@ -470,6 +486,10 @@ mod tests {
             problems(&main("{ $include: './b.json', a: 1 }").file("/h/.openclaw/b.json", "[1]"))
                 .contains("Sibling keys")
         );
+        let twice = |n: usize| format!("{{ $include: [{}] }}", format!("'./{n}.json',").repeat(9));
+        let wide = (1..8).fold(main(&twice(1)), |host, n| host.file(&format!("/h/.openclaw/{n}.json"), twice(n + 1)));
+        let wide = wide.file("/h/.openclaw/8.json", "{}");
+        assert!(problems(&wide).contains("More than 500 files are included"));
         let mut deep = main("{ $include: './0.json' }");
         for i in 0..12 {
             deep = deep.file(&format!("/h/.openclaw/{i}.json"), format!("{{ $include: './{}.json' }}", i + 1));

@@ -14,6 +14,10 @@ use crate::secure_file::{self, FileFacts};
 pub trait Host {
     /// The variables of the process; those that are not UTF-8 are left out.
     fn variables(&self) -> Vec<(String, String)>;
+    /// The names of those that were left out.
+    fn unreadable_variables(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// The current directory.
     fn current_dir(&self) -> PathBuf;
     /// The home directory of the account, whatever the variables say.
@@ -58,6 +62,13 @@ impl Host for RealHost {
     fn variables(&self) -> Vec<(String, String)> {
         std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect()
+    }
+
+    fn unreadable_variables(&self) -> Vec<String> {
+        std::env::vars_os()
+            .filter(|(_, value)| value.to_str().is_none())
+            .filter_map(|(name, _)| name.into_string().ok())
             .collect()
     }
 

@@ -20,11 +20,58 @@ fn options() -> ParseOptions {
 }
 
 pub(crate) fn ast(text: &str) -> Result<Option<Ast<'_>>, SyntaxError> {
-    parse_to_ast(text, &CollectOptions::default(), &options()).map(|parsed| parsed.value).map_err(|error| SyntaxError {
+    let parsed = parse_to_ast(text, &CollectOptions::default(), &options()).map_err(|error| SyntaxError {
         message: error.kind().to_string(),
         line: error.line_display(),
         column: error.column_display(),
-    })
+    })?;
+    if let Some((at, message)) = parsed.value.as_ref().and_then(|value| beyond_json5(value, text)) {
+        let (line, column) = line_and_column(text, at);
+        return Err(SyntaxError { message: message.to_owned(), line, column });
+    }
+    Ok(parsed.value)
+}
+
+/// What the parser lets pass although JSON5 does not have it: a line break in a string, a key that is no name.
+fn beyond_json5(value: &Ast<'_>, text: &str) -> Option<(usize, &'static str)> {
+    match value {
+        Ast::StringLit(string) => broken_string(string.range.start, &text[string.range.start..string.range.end]),
+        Ast::Array(array) => array.elements.iter().find_map(|item| beyond_json5(item, text)),
+        Ast::Object(object) => object.properties.iter().find_map(|prop| {
+            let key = match &prop.name {
+                ObjectPropName::String(string) => {
+                    broken_string(string.range.start, &text[string.range.start..string.range.end])
+                }
+                ObjectPropName::Word(word) => {
+                    (!is_name(word.value)).then_some((word.range.start, "Expected a name or a quoted string as key"))
+                }
+            };
+            key.or_else(|| beyond_json5(&prop.value, text))
+        }),
+        _ => None,
+    }
+}
+
+fn broken_string(start: usize, raw: &str) -> Option<(usize, &'static str)> {
+    let at = raw.match_indices(['\n', '\r']).map(|(at, _)| at).find(|at| {
+        let before = raw[..*at].trim_end_matches('\r');
+        let backslashes = before.len() - before.trim_end_matches('\\').len();
+        backslashes.is_multiple_of(2)
+    })?;
+    Some((start + at, "Line break in a string"))
+}
+
+/// A name as ECMAScript has it, as far as it matters here.
+fn is_name(word: &str) -> bool {
+    let mut chars = word.chars();
+    chars.next().is_some_and(|c| c.is_alphabetic() || matches!(c, '_' | '$'))
+        && chars.all(|c| c.is_alphanumeric() || matches!(c, '_' | '$' | '\u{200c}' | '\u{200d}'))
+}
+
+fn line_and_column(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..at];
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
 /// Reads a JSON5 document. Of repeated keys the last counts; numbers that JSON does not have become null.
@@ -104,9 +151,7 @@ pub(crate) fn locate(text: &str, path: &ConfigPath) -> Option<(usize, usize)> {
         value = next;
     }
     let start = if path.parts().is_empty() { root.range().start } else { at? };
-    let before = text.get(..start)?;
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
+    Some(line_and_column(text, start))
 }
 
 #[cfg(test)]
@@ -164,6 +209,9 @@ mod tests {
             "{,}",
             "[,]",
             "{a: undefined}",
+            "{a: 'x\ny'}",
+            "{a-b: 1}",
+            "{12: 1}",
         ] {
             assert!(json5::from_str::<Value>(text).is_err(), "{text}");
             assert!(parse(text).is_err(), "{text}");

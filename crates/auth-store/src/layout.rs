@@ -49,6 +49,16 @@ impl StateLayout {
         Self { home, current_dir, state_dir, config_path, main_store_dir, agent_dir_override, oauth_dir, home_name }
     }
 
+    /// The same installation with the agent and login directories that variables set later name.
+    #[must_use]
+    pub(crate) fn with_directories_of(self, env: &Environment) -> Self {
+        let from = |name: &str| env.counting(name).map(|text| self.user_path(text));
+        let agent_dir_override = from("OPENCLAW_AGENT_DIR").or_else(|| from("PI_CODING_AGENT_DIR"));
+        let main_store_dir = agent_dir_override.clone().unwrap_or_else(|| self.main_store_dir.clone());
+        let oauth_dir = from("OPENCLAW_OAUTH_DIR").unwrap_or_else(|| self.oauth_dir.clone());
+        Self { main_store_dir, agent_dir_override, oauth_dir, ..self }
+    }
+
     /// The home directory.
     pub fn home(&self) -> &Path {
         &self.home

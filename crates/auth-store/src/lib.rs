@@ -54,7 +54,7 @@ pub use lock::{LockError, LockGuard, lock};
 pub use login_shell::{LoginShell, LoginShellError};
 pub use profiles_file::{STORE_FILE, StoreError, StoreView, read_view};
 pub use replace::{WriteError, replace};
-pub use secret_refs::resolve_config_refs;
+pub use secret_refs::resolve_refs;
 pub use secure_file::FileFacts;
 pub use state::{AgentAuth, State, UnknownAgent};
 pub use store_writer::{OpenStore, Run, StoreChange, StoreWriteError, StoreWriter};

@@ -46,7 +46,9 @@ pub fn read_view(agent_dir: &Path, layout: &StateLayout, host: &dyn Host) -> Sto
     let main_dir = layout.main_store_dir();
     let main_file = read_file(&main_dir.join(STORE_FILE), host);
     let mut view = StoreView::default();
-    if is_same_place(agent_dir, main_dir, host) {
+    if is_same_place(&agent_dir.join(STORE_FILE), &main_dir.join(STORE_FILE), host)
+        || is_same_place(agent_dir, main_dir, host)
+    {
         view.profiles = load(main_file, main_dir, layout, host, &mut view);
         return view;
     }

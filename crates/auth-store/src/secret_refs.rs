@@ -1,10 +1,12 @@
 //! What the references of the config resolve to, as far as that needs no program (spec 05 sections 3 to 7).
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use auth_core::config::SecretProvider;
+use auth_core::config::{SecretInput, SecretProvider};
 use auth_core::{
-    Config, Environment, RefSource, RefState, ResolvedRefs, Secret, SecretRef, config_key_refs, is_file_id,
+    AuthProfiles, Config, Environment, RefSource, RefState, ResolvedRefs, Secret, SecretRef, config_key_refs,
+    is_file_id,
 };
 use serde_json::Value;
 
@@ -15,13 +17,45 @@ use crate::secure_file::FileFacts;
 /// The limit of a file provider without one of its own, in bytes.
 const DEFAULT_MAX_BYTES: u64 = 1_048_576;
 
-/// Resolves the references of the config's provider keys to variables and files. Those that need a program are left
-/// unasked: reports run nothing.
-pub fn resolve_config_refs(config: &Config, env: &Environment, layout: &StateLayout, host: &dyn Host) -> ResolvedRefs {
+/// Resolves the references of the config's keys and of the profiles that an agent sees, as far as variables and files
+/// go. Those that need a program are left unasked, unless it is plain that they cannot be: reports run nothing.
+pub fn resolve_refs(
+    config: &Config,
+    store: &AuthProfiles,
+    env: &Environment,
+    layout: &StateLayout,
+    host: &dyn Host,
+) -> ResolvedRefs {
+    let of_search = match &config.xai_search_key {
+        Some(SecretInput::Reference(reference)) => Some(reference.clone()),
+        _ => None,
+    };
+    let of_profiles =
+        store.iter().filter_map(|profile| profile.credential.material()?.resolved_reference(&config.ref_defaults));
+    let wanted = config_key_refs(config).map(|(_, reference)| reference.clone()).chain(of_search).chain(of_profiles);
+    // Asked once each, and never more of one provider than the config allows.
+    let mut by_provider: Vec<((RefSource, String), Vec<SecretRef>)> = Vec::new();
+    let mut seen = HashSet::new();
+    for reference in wanted.filter(|reference| seen.insert(reference.clone())) {
+        let key = (reference.source, reference.provider.clone());
+        match by_provider.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, group)) => group.push(reference),
+            None => by_provider.push((key, vec![reference])),
+        }
+    }
     let mut resolver = Resolver { config, env, layout, host, files: Vec::new() };
     let mut states = ResolvedRefs::default();
-    for (_, reference) in config_key_refs(config) {
-        states.insert(reference.clone(), resolver.resolve(reference));
+    for (_, group) in by_provider {
+        let limit = config.max_refs_per_provider;
+        let too_many = group.len() > limit;
+        for reference in group {
+            let state = if too_many {
+                RefState::Unresolved(format!("exceeded maxRefsPerProvider ({limit})"))
+            } else {
+                resolver.resolve(&reference)
+            };
+            states.insert(reference, state);
+        }
     }
     states
 }
@@ -45,7 +79,10 @@ impl Resolver<'_> {
     fn resolve(&mut self, reference: &SecretRef) -> RefState {
         match reference.source {
             RefSource::Env => self.config.env_ref_state(reference, self.env),
-            RefSource::Exec => RefState::NotRun,
+            RefSource::Exec => match self.config.ref_provider(reference) {
+                Ok(_) => RefState::NotRun,
+                Err(why) => RefState::Unresolved(why),
+            },
             RefSource::File => match self.resolve_file(reference) {
                 Ok(secret) => RefState::Resolved(secret),
                 Err(why) => RefState::Unresolved(why),
@@ -55,15 +92,9 @@ impl Resolver<'_> {
 
     fn resolve_file(&mut self, reference: &SecretRef) -> Result<Secret, String> {
         let alias = &reference.provider;
-        let Some(provider) = self.config.secret_providers.get(alias) else {
+        let Some(provider) = self.config.ref_provider(reference)? else {
             return Err(format!("Secret provider \"{alias}\" is not configured (ref: {reference})"));
         };
-        if provider.source != RefSource::File {
-            return Err(format!(
-                "Secret provider \"{alias}\" has source \"{}\" but ref requests \"file\"",
-                provider.source
-            ));
-        }
         let payload = self.payload(alias, provider)?;
         let id = reference.id.trim();
         let found = match payload {
@@ -100,7 +131,7 @@ impl Resolver<'_> {
             _ => format!("{label} is not readable ({})", crate::secure_file::reason(&error)),
         })?;
         if setting("allowInsecurePath").and_then(Value::as_bool) != Some(true) {
-            check_access(facts, self.host.user_id(), &label)?;
+            check_access(facts, self.host.user_id(), &label, &self.layout.shorten(&path))?;
         }
         let text = String::from_utf8(bytes).map_err(|_| format!("{label} is not valid UTF-8"))?;
         if setting("mode").and_then(Value::as_str) == Some("singleValue") {
@@ -125,9 +156,9 @@ impl Resolver<'_> {
 }
 
 /// A file with a secret must be ours alone (spec 05 section 7).
-fn check_access(facts: FileFacts, user: u32, label: &str) -> Result<(), String> {
+fn check_access(facts: FileFacts, user: u32, label: &str, shown: &str) -> Result<(), String> {
     if facts.mode & 0o066 != 0 {
-        return Err(format!("{label} permissions are too open: {:04o}. Run: chmod 600", facts.mode));
+        return Err(format!("{label} permissions are too open ({:04o}). Run: chmod 600 {shown}", facts.mode));
     }
     if facts.owner != user {
         return Err(format!("{label} must be owned by the current user"));
@@ -171,7 +202,7 @@ mod tests {
             "models": {"providers": {"p": {"apiKey": {"source": "file", "provider": "f", "id": id}}}}}));
         let env = Environment::from_process(host.variables());
         let layout = StateLayout::resolve(&env, host);
-        let resolved = resolve_config_refs(&config, &env, &layout, host);
+        let resolved = resolve_refs(&config, &AuthProfiles::default(), &env, &layout, host);
         let (_, reference) = config_key_refs(&config).next().unwrap();
         match resolved.get(reference) {
             RefState::Resolved(secret) => Ok(secret.reveal().to_owned()),

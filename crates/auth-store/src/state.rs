@@ -1,6 +1,6 @@
 //! Everything that a command reads, read once.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use auth_core::config::AgentId;
 use auth_core::{AmbientFacts, Config, Environment, ResolvedRefs, Situation, Timestamp};
@@ -9,7 +9,7 @@ use crate::config_file::{ConfigInvalid, read_config};
 use crate::host::Host;
 use crate::layout::StateLayout;
 use crate::profiles_file::{STORE_FILE, StoreView, read_view};
-use crate::secret_refs::resolve_config_refs;
+use crate::secret_refs::resolve_refs;
 use crate::variables::{fill_zai, import_login_shell, load_dotenv};
 
 /// The variables, places and settings of one run.
@@ -26,7 +26,6 @@ pub struct State {
     /// Remarks for standard error.
     pub warnings: Vec<String>,
     ambient: AmbientFacts,
-    refs: ResolvedRefs,
     now: Timestamp,
 }
 
@@ -49,6 +48,7 @@ pub struct AgentAuth {
     pub dir: PathBuf,
     /// What it sees.
     pub view: StoreView,
+    refs: ResolvedRefs,
 }
 
 impl AgentAuth {
@@ -70,17 +70,24 @@ impl State {
             apply_profile(&mut environment, host, profile);
         }
         let layout = StateLayout::resolve(&environment, host);
-        let mut warnings = load_dotenv(&mut environment, &layout, host);
+        let mut warnings: Vec<String> = host
+            .unreadable_variables()
+            .into_iter()
+            .filter(|name| concerns_us(name))
+            .map(|name| format!("Warning: the value of {name} is not UTF-8 and is ignored"))
+            .collect();
+        warnings.extend(load_dotenv(&mut environment, &layout, host));
         // The files may have moved what is read from here on.
         let layout = StateLayout::resolve(&environment, host);
         let file = read_config(&layout, &mut environment, host)?;
         warnings.extend(file.warnings);
         fill_zai(&mut environment);
+        // The config may name directories too; itself and the state directory it cannot move any more.
+        let layout = layout.with_directories_of(&environment);
         let (shell_env_enabled, shell_warning) = import_login_shell(&mut environment, &file.config, host);
         warnings.extend(shell_warning);
         Ok(Self {
             ambient: ambient_facts(&environment, &layout, host),
-            refs: resolve_config_refs(&file.config, &environment, &layout, host),
             now: host.now(),
             layout,
             environment,
@@ -112,7 +119,7 @@ impl State {
     pub fn agent_auth(&self, raw: Option<&str>, host: &dyn Host) -> Result<AgentAuth, UnknownAgent> {
         let agent = self.agent(raw)?;
         let dir = self.layout.agent_dir(&self.config, &agent);
-        Ok(AgentAuth { view: read_view(&dir, &self.layout, host), agent: Some(agent), dir })
+        Ok(self.auth_of(Some(agent), dir, host))
     }
 
     /// The credentials that `models status` reports: without `--agent`, a directory given by a variable comes first.
@@ -123,11 +130,15 @@ impl State {
     pub fn status_auth(&self, raw: Option<&str>, host: &dyn Host) -> Result<AgentAuth, UnknownAgent> {
         let named = raw.is_some_and(|raw| !raw.trim().is_empty());
         match self.layout.agent_dir_override() {
-            Some(dir) if !named => {
-                Ok(AgentAuth { view: read_view(dir, &self.layout, host), agent: None, dir: dir.to_owned() })
-            }
+            Some(dir) if !named => Ok(self.auth_of(None, dir.to_owned(), host)),
             _ => self.agent_auth(raw, host),
         }
+    }
+
+    fn auth_of(&self, agent: Option<AgentId>, dir: PathBuf, host: &dyn Host) -> AgentAuth {
+        let view = read_view(&dir, &self.layout, host);
+        let refs = resolve_refs(&self.config, &view.profiles, &self.environment, &self.layout, host);
+        AgentAuth { agent, dir, view, refs }
     }
 
     /// Everything that a decision about this agent may look at.
@@ -137,7 +148,7 @@ impl State {
             environment: &self.environment,
             ambient: self.ambient,
             store: &auth.view.profiles,
-            refs: &self.refs,
+            refs: &auth.refs,
             now: self.now,
         }
     }
@@ -163,19 +174,27 @@ fn apply_profile(env: &mut Environment, host: &dyn Host, profile: &str) {
     env.set("OPENCLAW_PROFILE", profile.to_owned());
 }
 
-/// Whether Google's application default credentials can be read (spec 02 section 6).
+/// Whether a variable that cannot be read would have been looked at.
+fn concerns_us(name: &str) -> bool {
+    let listed = |name: &str| auth_core::provider::PROVIDERS.iter().any(|info| info.env_vars.contains(&name));
+    name.starts_with("OPENCLAW_") || name.starts_with("PI_") || name == "HOME" || listed(name)
+}
+
+/// What there is of Google's application default credentials (spec 02 section 6).
 fn ambient_facts(env: &Environment, layout: &StateLayout, host: &dyn Host) -> AmbientFacts {
     let default = || layout.home().join(".config/gcloud/application_default_credentials.json");
     let path = env.counting("GOOGLE_APPLICATION_CREDENTIALS").map_or_else(default, |path| layout.user_path(path));
-    AmbientFacts { google_adc_readable: is_readable(&path, host) }
-}
-
-fn is_readable(path: &Path, host: &dyn Host) -> bool {
-    host.exists(path) && host.read(path, 1024 * 1024).is_ok()
+    let exists = host.exists(&path);
+    AmbientFacts {
+        google_adc_exists: exists,
+        google_adc_readable: exists && host.read(&path, 16 * 1024 * 1024).is_ok(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::host::MapHost;
 

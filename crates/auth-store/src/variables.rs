@@ -1,5 +1,6 @@
 //! Loading the variables from every source (spec 01 section 2).
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use auth_core::provider::SHELL_ENV_EXPECTED;
@@ -8,6 +9,7 @@ use auth_core::{Config, EmptyValue, EnvOrigin, Environment, is_refused_in_worksp
 use crate::host::Host;
 use crate::layout::StateLayout;
 use crate::login_shell::{LoginShell, LoginShellError, parse_env0};
+use crate::secure_file::reason;
 
 /// The largest `.env` file that is read, in bytes.
 const MAX_DOTENV_BYTES: u64 = 4 * 1024 * 1024;
@@ -20,15 +22,15 @@ const SHELL_TIMEOUT_MS: u64 = 15_000;
 pub(crate) fn load_dotenv(env: &mut Environment, layout: &StateLayout, host: &dyn Host) -> Vec<String> {
     let in_process: Vec<String> = env.variables().map(|(name, _)| name.to_owned()).collect();
     let workspace = layout.user_path(".").join(".env");
+    // A project's file that cannot be read is skipped in silence; one of the user's own is named.
     add_file(env, &workspace, layout, host, |name| !is_refused_in_workspace(name));
 
     let state_file = layout.state_dir().join(".env");
-    add_file(env, &state_file, layout, host, |_| true);
+    let mut warnings = Vec::from_iter(add_file(env, &state_file, layout, host, |_| true));
     let default_file = layout.home().join(".openclaw").join(".env");
-    let mut warnings = Vec::new();
     if env.counting("OPENCLAW_STATE_DIR").is_none() || state_file == default_file {
         let gateway_file = layout.home().join(".config").join("openclaw").join("gateway.env");
-        add_file(env, &gateway_file, layout, host, |_| true);
+        warnings.extend(add_file(env, &gateway_file, layout, host, |_| true));
         warnings.extend(conflict(env, layout, &state_file, &gateway_file, &in_process));
     }
     fill_zai(env);
@@ -40,16 +42,27 @@ pub(crate) fn fill_zai(env: &mut Environment) {
     env.fill_from("ZAI_API_KEY", "Z_AI_API_KEY");
 }
 
-fn add_file(env: &mut Environment, path: &Path, layout: &StateLayout, host: &dyn Host, takes: impl Fn(&str) -> bool) {
-    // Absent and unreadable files are skipped: spec 01 section 2.1.
-    let Ok(bytes) = host.read(path, MAX_DOTENV_BYTES) else { return };
+/// Adds the entries of a file; a remark when it is there but cannot be read.
+fn add_file(
+    env: &mut Environment,
+    path: &Path,
+    layout: &StateLayout,
+    host: &dyn Host,
+    takes: impl Fn(&str) -> bool,
+) -> Option<String> {
     let shown = layout.shorten(path);
+    let bytes = match host.read(path, MAX_DOTENV_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return None,
+        Err(error) => return Some(format!("[dotenv] {shown} {}; its variables are not known", reason(&error))),
+    };
     for entry in parse_dotenv(&String::from_utf8_lossy(&bytes)) {
         if takes(&entry.name) {
             let origin = EnvOrigin::File { path: shown.clone(), line: entry.line };
             env.add(&entry.name, entry.value, origin, EmptyValue::IsSet);
         }
     }
+    None
 }
 
 /// The line about variables that two files of the user set differently. Names only.

@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Which credential do your agents use, does it still work, and what to do if not.
 ///
-/// Reads and writes the state directory of OpenClaw (~/.openclaw). Start with: openclaw models status
+/// Works on the state directory of OpenClaw (~/.openclaw). Start with: openclaw models status
 #[derive(Debug, Parser)]
 #[command(name = "openclaw", version = VERSION, disable_help_subcommand = true, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -108,7 +108,8 @@ pub(crate) struct Output {
 Exit codes with --check (0 without it, whatever the state):
   0  fine
   1  a stored login or token has expired or is missing, a provider in use has no credential, or a store cannot be read
-  2  a login or token ends within 24 hours")]
+  2  a login or token ends within 24 hours
+API keys and cooldowns do not count: openclaw models auth why tells whether the next request can be made.")]
 pub(crate) struct Status {
     #[command(flatten)]
     pub(crate) output: Output,

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
 
 use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+use serde_json::ser::{Formatter, PrettyFormatter};
 
 use crate::failure::Failure;
 
@@ -46,8 +48,17 @@ pub(crate) struct Part {
 }
 
 pub(crate) fn part(look: Look, text: impl AsRef<str>) -> Part {
-    let text = text.as_ref().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-    Part { text, look }
+    Part { text: harmless(text.as_ref()), look }
+}
+
+/// Text whose characters neither steer a terminal nor hide or reorder what stands beside them.
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if steers(c) { '?' } else { c }).collect()
+}
+
+fn steers(c: char) -> bool {
+    let hidden = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    c.is_control() || hidden
 }
 
 pub(crate) fn plain(text: impl AsRef<str>) -> Part {
@@ -59,6 +70,8 @@ pub(crate) fn plain(text: impl AsRef<str>) -> Part {
 pub(crate) struct Page {
     text: String,
     width: usize,
+    /// Lines that the terminal shows at once; `None` without a terminal.
+    height: Option<usize>,
     colour: bool,
 }
 
@@ -71,8 +84,14 @@ impl Page {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let wanted = set("CLICOLOR_FORCE") || (terminal && !dumb);
         let columns = || std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0);
-        let width = columns().unwrap_or_else(|| if terminal { terminal_width() } else { usize::MAX });
-        Self { text: String::new(), width: width.max(40), colour: wanted && !no_color && !set("NO_COLOR") }
+        let size = terminal.then(terminal_size);
+        let width = columns().unwrap_or_else(|| size.map_or(usize::MAX, |(width, _)| width));
+        Self {
+            text: String::new(),
+            width: width.max(40),
+            height: size.map(|(_, height)| height),
+            colour: wanted && !no_color && !set("NO_COLOR"),
+        }
     }
 
     /// One line; parts stand beside each other. Where it is too long it goes on in the next line, indented by
@@ -105,6 +124,18 @@ impl Page {
             column += run.chars().count();
         }
         self.text.push('\n');
+    }
+
+    /// A command to type, never broken into lines, so that it can be copied.
+    pub(crate) fn command(&mut self, command: &str) {
+        self.text.push_str("    ");
+        self.paint(Look::Command, command);
+        self.text.push('\n');
+    }
+
+    /// Whether the beginning has scrolled away on a terminal.
+    pub(crate) fn has_scrolled(&self) -> bool {
+        self.height.is_some_and(|height| self.text.lines().count() + 1 > height)
     }
 
     /// An empty line.
@@ -175,12 +206,11 @@ fn split_runs(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn terminal_width() -> usize {
-    rustix::termios::tcgetwinsize(io::stdout())
-        .ok()
-        .map(|size| usize::from(size.ws_col))
-        .filter(|columns| *columns > 0)
-        .unwrap_or(80)
+/// Columns and lines.
+fn terminal_size() -> (usize, usize) {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+    let known = |n: u16, fallback: usize| if n == 0 { fallback } else { usize::from(n) };
+    size.map_or((80, 24), |size| (known(size.ws_col, 80), known(size.ws_row, 24)))
 }
 
 /// Prints text on standard output. A reader that has gone away is no error: the exit code still counts.
@@ -193,16 +223,59 @@ pub(crate) fn print_lines<T: std::fmt::Display>(lines: impl IntoIterator<Item = 
     let mut text = String::new();
     for line in lines {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{line}");
+        let _ = writeln!(text, "{}", harmless(&line.to_string()));
     }
     print_text(&text)
 }
 
 /// Prints one JSON document on standard output, indented by two.
-pub(crate) fn print_json(document: &impl serde::Serialize) -> Result<(), Failure> {
+pub(crate) fn print_json(document: &impl Serialize) -> Result<(), Failure> {
     let mut out = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-    let sent = serde_json::to_writer_pretty(&mut out, document).map_err(io::Error::from);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, Escaping::default());
+    let sent = document.serialize(&mut serializer).map_err(io::Error::from);
     written(sent.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()))
+}
+
+/// Indents by two, and escapes what a terminal would obey.
+#[derive(Default)]
+struct Escaping(PrettyFormatter<'static>);
+
+impl Formatter for Escaping {
+    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_array(writer)
+    }
+    fn end_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array(writer)
+    }
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_array_value(writer, first)
+    }
+    fn end_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array_value(writer)
+    }
+    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object(writer)
+    }
+    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object(writer)
+    }
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_object_key(writer, first)
+    }
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object_value(writer)
+    }
+    fn end_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object_value(writer)
+    }
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some((at, c)) = rest.char_indices().find(|(_, c)| !c.is_ascii() && steers(*c) || *c == '\u{7f}') {
+            write!(writer, "{}\\u{:04x}", &rest[..at], u32::from(c))?;
+            rest = &rest[at + c.len_utf8()..];
+        }
+        writer.write_all(rest.as_bytes())
+    }
 }
 
 fn written(result: io::Result<()>) -> Result<(), Failure> {
@@ -216,7 +289,8 @@ fn written(result: io::Result<()>) -> Result<(), Failure> {
 
 /// Prints one remark on standard error.
 pub(crate) fn remark(text: &str) {
-    let text: String = text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect();
+    let text: Vec<String> = text.split('\n').map(harmless).collect();
+    let text = text.join("\n");
     // Standard error may be closed; nothing is left to tell then.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
@@ -226,7 +300,7 @@ mod tests {
     use super::*;
 
     fn page(width: usize) -> Page {
-        Page { text: String::new(), width, colour: false }
+        Page { text: String::new(), width, height: None, colour: false }
     }
 
     #[test]
@@ -241,6 +315,14 @@ mod tests {
         let mut page = page(80);
         page.line(0, &[plain("a    b"), plain("\u{1b}[31mred\r")]);
         assert_eq!(page.text, "a    b?[31mred?\n");
+    }
+
+    #[test]
+    fn json_escapes_what_a_terminal_obeys() {
+        let mut out = Vec::new();
+        let mut serializer = serde_json::Serializer::with_formatter(&mut out, Escaping::default());
+        ["a\u{9b}31m\u{7f}\u{202e}é\u{1b}"].serialize(&mut serializer).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "[\n  \"a\\u009b31m\\u007f\\u202eé\\u001b\"\n]");
     }
 
     #[test]

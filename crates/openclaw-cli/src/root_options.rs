@@ -33,7 +33,7 @@ impl RootOptions {
                 break;
             }
             if text == "--dev" && !after_gateway {
-                if profile.is_some() {
+                if profile.as_deref().is_some_and(|profile| profile != "dev") {
                     return Err(refuse("Cannot combine --dev with --profile"));
                 }
                 dev = true;
@@ -95,6 +95,7 @@ mod tests {
         found("oc models --profile Work status", "oc models status", Some("Work"));
         found("oc models status --profile=default", "oc models status", Some("default"));
         found("oc --dev models", "oc models", Some("dev"));
+        found("oc --profile dev --dev models", "oc models", Some("dev"));
         found("oc gateway --dev", "oc gateway --dev", None);
         found("oc models -- --profile x", "oc models -- --profile x", None);
     }
@@ -108,6 +109,7 @@ mod tests {
             ("oc --profile ä", "Invalid --profile"),
             ("oc --dev --profile dev", "Cannot combine"),
             ("oc --profile x --dev", "Cannot combine"),
+            ("oc --dev --profile x", "Cannot combine"),
         ] {
             let (code, message) = take(line).unwrap_err();
             assert!(code == 2 && message.starts_with("[openclaw] ") && message.contains(words), "{line}: {message}");

@@ -38,6 +38,9 @@ pub(crate) fn named_command(tree: &clap::Command, arguments: &[OsString]) -> Nam
         if !at.has_subcommands() {
             break;
         }
+        if word.is_empty() {
+            break;
+        }
         path.push(word);
         match at.find_subcommand(word) {
             Some(next) => at = next,
@@ -49,8 +52,15 @@ pub(crate) fn named_command(tree: &clap::Command, arguments: &[OsString]) -> Nam
 
 fn takes_value(at: &clap::Command, tree: &clap::Command, word: &str) -> bool {
     let Some(name) = word.strip_prefix("--").filter(|name| !name.contains('=')) else { return false };
-    let option = at.get_arguments().chain(tree.get_arguments()).find(|arg| arg.get_long() == Some(name));
-    option.is_some_and(|arg| arg.get_action().takes_values())
+    // An option of another level may stand too early; its value is no command all the same.
+    let mut levels = vec![at, tree];
+    while let Some(level) = levels.pop() {
+        if let Some(option) = level.get_arguments().find(|arg| arg.get_long() == Some(name)) {
+            return option.get_action().takes_values();
+        }
+        levels.extend(level.get_subcommands());
+    }
+    false
 }
 
 /// Replaces this process by the other program, with arguments and environment as they are. Returns only on failure.

@@ -199,3 +199,55 @@ fn foreign_commands_go_to_the_program_that_was_named() {
         assert!(printed.stderr.contains("OPENCLAW_UPSTREAM"), "{}", printed.stderr);
     }
 }
+
+#[test]
+fn secrets_in_the_wrong_place_are_not_shown() {
+    let store = format!(
+        r#"{{"profiles": {{
+            "a": {{"type": "api_key", "provider": "anthropic", "key": "oauth:{CANARY}"}},
+            "b": {{"type": "api_key", "provider": "anthropic", "keyRef": {{"source": "env", "provider": "default", "id": "{CANARY}"}}}},
+            "c": {{"type": "token", "provider": "openai", "tokenRef": {{"source": "file", "provider": "default", "id": "{CANARY}"}}}}}}}}"#
+    );
+    let config = format!("{{ models: {{ providers: {{ foo: {{ apiKey: 'oauth:{CANARY}' }} }} }} }}");
+    read_all(&Sandbox::new().profiles(store).config(&config));
+}
+
+#[test]
+fn suggested_commands_are_safe_to_paste() {
+    let store = r#"{"profiles": {
+        "id1": {"type": "token", "provider": "$(id)", "token": "t", "expires": 5},
+        "-rf": {"type": "token", "provider": "-x", "token": "t", "expires": 5},
+        "a\u001b]0;x": {"type": "token", "provider": "p", "token": "t", "expires": 5}}}"#;
+    let printed = Sandbox::new().profiles(store).run(&["models", "status"]);
+    for line in [
+        "paste-token --provider '$(id)' --profile-id id1",
+        "paste-token --provider=-x --profile-id=-rf",
+        "paste-token --provider p --profile-id $'a\\U0000001b]0;x'",
+    ] {
+        assert!(printed.stdout.contains(line), "{line} in {}", printed.stdout);
+    }
+}
+
+#[test]
+fn a_secret_field_takes_templates_as_references_and_escapes_as_text() {
+    let config = "{ models: { providers: { p: { apiKey: '$${FOO_LONG_NAME}', models: [{ id: 'm' }] }, q: { apiKey: '${GONE}', models: [{ id: 'm' }] } } } }";
+    let printed = Sandbox::new().config(config).run(&["models", "status", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&printed.stdout).unwrap();
+    assert_eq!(report["auth"]["providers"][0]["effective"]["kind"], "models.json");
+    assert_eq!(report["auth"]["providers"][1]["effective"]["detail"], "ref(env:GONE) unresolved");
+}
+
+#[test]
+fn profiles_whose_reference_cannot_work_are_passed_over() {
+    let store = r#"{"profiles": {
+        "groq:file": {"type": "api_key", "provider": "groq", "keyRef": {"source": "file", "provider": "gone", "id": "/a"}},
+        "groq:exec": {"type": "api_key", "provider": "groq", "keyRef": {"source": "exec", "provider": "gone", "id": "a"}},
+        "groq:var": {"type": "api_key", "provider": "groq", "key": "${GROQ_TEAM}"}}}"#;
+    let config = "{ secrets: { defaults: { env: 'vars' } }, agents: { defaults: { model: 'groq/x' } } }";
+    let sandbox = Sandbox::new().profiles(store).config(config);
+    assert_eq!(sandbox.run(&["models", "auth", "why", "--json"]).code, 1);
+    assert!(sandbox.run(&["models", "status"]).stdout.contains("✗ No working credential for groq"));
+    let sandbox = sandbox.env("GROQ_TEAM", CANARY);
+    let printed = sandbox.run(&["models", "auth", "why", "--json"]);
+    assert!(printed.code == 0 && printed.stdout.contains("\"source\": \"profile:groq:var\""), "{}", printed.stdout);
+}

@@ -333,6 +333,9 @@ impl Check {
                 self.secret_input(value, &at.key(name));
             }
         }
+        if let Some(request) = provider.get("request") {
+            self.request(request, &at.key("request"));
+        }
         if let Some(models) = provider.get("models") {
             let at = at.key("models");
             for (i, model) in self.array(models, &at).into_iter().flatten().enumerate() {
@@ -341,6 +344,26 @@ impl Check {
                 match model.get("id") {
                     Some(id) => self.string(id, &at.key("id")),
                     None => self.report(&at.key("id"), "Invalid input: expected string, received undefined"),
+                }
+            }
+        }
+    }
+
+    /// The secrets of a provider's `request` block; its other members are not ours.
+    fn request(&mut self, value: &Value, at: &ConfigPath) {
+        const TLS: &[&str] = &["ca", "cert", "key", "passphrase"];
+        let Some(request) = self.object(value, at) else { return };
+        if let Some(headers) = request.get("headers").and_then(Value::as_object) {
+            for (name, value) in headers {
+                self.secret_input(value, &at.key("headers").key(name));
+            }
+        }
+        for (path, fields) in [(&["auth"][..], &["token", "value"][..]), (&["tls"], TLS), (&["proxy", "tls"], TLS)] {
+            let block = path.iter().try_fold(value, |block, key| block.get(key));
+            let at = path.iter().fold(at.clone(), |at, key| at.key(key));
+            for field in fields {
+                if let Some(value) = block.and_then(|block| block.get(field)) {
+                    self.secret_input(value, &at.key(field));
                 }
             }
         }

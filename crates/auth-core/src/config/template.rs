@@ -1,10 +1,11 @@
 //! Variables in the config: the `env` block and `${NAME}` (spec 01 sections 2.5 and 3.3).
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{ConfigPath, PathPart};
 use crate::dotenv::{is_dangerous_name, is_variable_name};
 use crate::environment::{EmptyValue, EnvOrigin, Environment};
+use crate::secret_ref::{RefDefaults, SecretRef};
 
 /// A `${NAME}` whose variable is unset or empty; its text stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,17 +18,29 @@ pub struct MissingVariable {
 
 /// Replaces `${NAME}` in every string value; `$${NAME}` gives the literal `${NAME}`. Keys are left alone.
 ///
-/// On secret fields (spec 05 section 1.4) a string that is nothing but `${NAME}` stays: there it is a reference.
+/// On secret fields (spec 05 section 1.4) a string that is nothing but `${NAME}` becomes the reference that it stands
+/// for, so that afterwards every string there is a literal.
 pub fn substitute(root: &mut Value, env: &Environment) -> Vec<MissingVariable> {
+    let alias = root.pointer("/secrets/defaults/env").and_then(Value::as_str).map(str::to_owned);
+    let defaults = RefDefaults { env: alias, ..RefDefaults::default() };
     let mut missing = Vec::new();
-    walk(root, &ConfigPath::default(), env, &mut missing);
+    walk(root, &ConfigPath::default(), env, &defaults, &mut missing);
     missing
 }
 
-fn walk(value: &mut Value, path: &ConfigPath, env: &Environment, missing: &mut Vec<MissingVariable>) {
+fn walk(
+    value: &mut Value,
+    path: &ConfigPath,
+    env: &Environment,
+    defaults: &RefDefaults,
+    missing: &mut Vec<MissingVariable>,
+) {
     match value {
         Value::String(text) if text.contains("${") => {
-            if is_secret_field(path) && whole_reference(text) {
+            if is_secret_field(path)
+                && let Some(reference) = SecretRef::from_template(text, defaults)
+            {
+                *value = json!({"source": "env", "provider": reference.provider, "id": reference.id});
                 return;
             }
             let (replaced, names) = expand(text, env);
@@ -36,12 +49,12 @@ fn walk(value: &mut Value, path: &ConfigPath, env: &Environment, missing: &mut V
         }
         Value::Array(items) => {
             for (i, item) in items.iter_mut().enumerate() {
-                walk(item, &path.index(i), env, missing);
+                walk(item, &path.index(i), env, defaults, missing);
             }
         }
         Value::Object(members) => {
             for (key, item) in members.iter_mut() {
-                walk(item, &path.key(key), env, missing);
+                walk(item, &path.key(key), env, defaults, missing);
             }
         }
         _ => {}
@@ -70,10 +83,6 @@ fn is_secret_field(path: &ConfigPath) -> bool {
         ),
         _ => false,
     }
-}
-
-fn whole_reference(text: &str) -> bool {
-    crate::secret_ref::SecretRef::from_template(text, &crate::secret_ref::RefDefaults::default()).is_some()
 }
 
 /// Replaces the templates of one string and lists the variables that have no value. What is put in is not read again.
@@ -153,7 +162,6 @@ pub fn apply_env_block(root: &Value, env: &mut Environment, shown_path: &str) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::json;
 
     fn env() -> Environment {
         let pairs = [("A", "1"), ("E", ""), ("R", "${A}")];
@@ -175,14 +183,14 @@ mod tests {
     }
 
     #[test]
-    fn secret_fields_keep_whole_references() {
-        let mut config = json!({"models": {"providers": {"p": {"apiKey": "${A}", "baseUrl": "${A}", "headers": {"x": "Bearer ${A}"}}}}, "k${A}": 1});
+    fn secret_fields_turn_whole_templates_into_references() {
+        let mut config = json!({"secrets": {"defaults": {"env": "vars"}}, "k${A}": 1, "models": {"providers": {
+            "p": {"apiKey": "${A}", "baseUrl": "${A}", "headers": {"x": "Bearer ${A}", "y": "$${A}"}}}}});
         let missing = substitute(&mut config, &env());
-        assert_eq!(
-            config,
-            json!({"models": {"providers": {"p": {"apiKey": "${A}", "baseUrl": "1", "headers": {"x": "Bearer 1"}}}}, "k${A}": 1})
-        );
-        assert!(missing.is_empty());
+        let provider = &config["models"]["providers"]["p"];
+        let reference = json!({"source": "env", "provider": "vars", "id": "A"});
+        assert_eq!(*provider, json!({"apiKey": reference, "baseUrl": "1", "headers": {"x": "Bearer 1", "y": "${A}"}}));
+        assert!(missing.is_empty() && config.get("k${A}").is_some());
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! The typed view of the config. Built from a checked document, but total: what does not fit is left out.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use crate::credential::CredentialKind;
-use crate::model::ModelRef;
 use crate::profile::{ProfileId, find_normalised};
-use crate::provider::{DEFAULT_MODEL_ALIASES, DEFAULT_PROVIDER, ProviderId};
+use crate::provider::{DEFAULT_MODEL_ALIASES, ProviderId};
 use crate::secret::Secret;
 use crate::secret_ref::{RefDefaults, RefSource, SecretRef};
 use crate::usage::CooldownPolicy;
@@ -135,7 +135,7 @@ pub enum SecretInput {
 /// A model of a configured provider.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProviderModel {
-    /// Its id.
+    /// Its id; may be blank.
     pub id: String,
     /// Its name for people.
     pub name: Option<String>,
@@ -199,8 +199,12 @@ pub struct Config {
     pub cooldowns: CooldownPolicy,
     /// `models.providers`, in file order.
     pub providers: Vec<ProviderConfig>,
+    /// `plugins.entries.xai.config.webSearch.apiKey`: stands in for a key of xAI.
+    pub xai_search_key: Option<SecretInput>,
     /// `secrets.defaults`.
     pub ref_defaults: RefDefaults,
+    /// `secrets.resolution.maxRefsPerProvider`.
+    pub max_refs_per_provider: usize,
     /// `secrets.providers`, in file order.
     pub secret_providers: IndexMap<String, SecretProvider>,
     /// `env.shellEnv`.
@@ -237,12 +241,18 @@ impl Config {
             providers: members(&["models", "providers"])
                 .map(|(id, entry)| provider(id, entry, &ref_defaults))
                 .collect(),
+            xai_search_key: at(&["plugins", "entries", "xai", "config", "webSearch", "apiKey"])
+                .and_then(|value| secret_input(value, &ref_defaults)),
             secret_providers: members(&["secrets", "providers"])
                 .filter_map(|(alias, entry)| {
                     let source = RefSource::parse(entry.get("source")?.as_str()?)?;
                     Some((alias.clone(), SecretProvider { source, settings: entry.as_object()?.clone() }))
                 })
                 .collect(),
+            max_refs_per_provider: at(&["secrets", "resolution", "maxRefsPerProvider"])
+                .and_then(Value::as_u64)
+                .and_then(|n| usize::try_from(n).ok())
+                .unwrap_or(512),
             ref_defaults,
             shell_env: ShellEnvSetting {
                 enabled: at(&["env", "shellEnv", "enabled"]).and_then(Value::as_bool).unwrap_or(false),
@@ -253,14 +263,9 @@ impl Config {
 
     /// The ids that `--agent` accepts.
     pub fn known_agents(&self) -> Vec<AgentId> {
-        let Some(list) = &self.agents else { return vec![AgentId::main()] };
-        let mut known: Vec<AgentId> = Vec::new();
-        for entry in list {
-            if !known.contains(&entry.id) {
-                known.push(entry.id.clone());
-            }
-        }
-        known
+        let Some(list) = self.agents.as_deref().filter(|list| !list.is_empty()) else { return vec![AgentId::main()] };
+        let mut seen = HashSet::new();
+        list.iter().map(|entry| &entry.id).filter(|id| seen.insert(*id)).cloned().collect()
     }
 
     /// The agent in charge when none is named, and whether several ask to be.
@@ -325,8 +330,7 @@ fn alias(key: &str, entry: &Value) -> Option<String> {
     match entry.get("alias") {
         Some(alias) => alias.as_str().map(str::trim).filter(|a| !a.is_empty()).map(str::to_owned),
         None => {
-            let model = ModelRef::parse(key, DEFAULT_PROVIDER)?.to_string();
-            let built_in = DEFAULT_MODEL_ALIASES.iter().find(|(_, target)| *target == model || *target == key);
+            let built_in = DEFAULT_MODEL_ALIASES.iter().find(|(_, target)| *target == key);
             built_in.map(|(alias, _)| (*alias).to_owned())
         }
     }
@@ -378,23 +382,32 @@ fn cooldowns(block: Option<&Value>) -> CooldownPolicy {
     }
 }
 
+/// A secret field. After substitution a string is a literal, whatever it looks like.
+fn secret_input(value: &Value, defaults: &RefDefaults) -> Option<SecretInput> {
+    match value {
+        Value::String(text) => Secret::new(text.as_str()).cleaned().map(SecretInput::Plain),
+        value => SecretRef::coerce(value, defaults).map(SecretInput::Reference),
+    }
+}
+
 fn provider(id: &str, entry: &Value, defaults: &RefDefaults) -> ProviderConfig {
-    let api_key = entry.get("apiKey").and_then(|value| match SecretRef::coerce(value, defaults) {
-        Some(reference) => Some(SecretInput::Reference(reference)),
-        None => Secret::new(value.as_str()?).cleaned().map(SecretInput::Plain),
-    });
-    let models = entry.get("models").and_then(Value::as_array).into_iter().flatten().filter_map(|model| {
-        Some(ProviderModel {
-            id: text(model, "id")?,
-            name: text(model, "name"),
-            input: model
-                .get("input")
-                .and_then(Value::as_array)
-                .map(|items| items.iter().filter_map(Value::as_str).map(str::to_owned).collect())
-                .unwrap_or_default(),
-            context_window: model.get("contextWindow").and_then(Value::as_u64),
-        })
-    });
+    let api_key = entry.get("apiKey").and_then(|value| secret_input(value, defaults));
+    let models =
+        entry.get("models").and_then(Value::as_array).into_iter().flatten().filter(|model| model.is_object()).map(
+            |model| {
+                ProviderModel {
+                    // A blank id stays: a provider whose first model has none is passed over.
+                    id: text(model, "id").unwrap_or_default(),
+                    name: text(model, "name"),
+                    input: model
+                        .get("input")
+                        .and_then(Value::as_array)
+                        .map(|items| items.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+                        .unwrap_or_default(),
+                    context_window: model.get("contextWindow").and_then(Value::as_u64),
+                }
+            },
+        );
     ProviderConfig {
         id: id.to_owned(),
         base_url: text(entry, "baseUrl"),

@@ -177,6 +177,18 @@ pub fn is_marker(text: &str) -> bool {
         || is_env_name_marker(text)
 }
 
+/// How a placeholder is shown: `marker(…)`. What follows `oauth:` is masked unless it names a provider.
+pub fn marker_label(text: &str) -> String {
+    let text = text.trim();
+    let prefix = MARKERS_PREFIX.iter().find(|prefix| text.starts_with(*prefix));
+    match prefix.map(|prefix| (*prefix, &text[prefix.len()..])) {
+        Some((prefix, rest)) if find(ProviderId::normalise(rest).as_str()).is_none() => {
+            format!("marker({prefix}{})", crate::secret::mask(rest))
+        }
+        _ => format!("marker({text})"),
+    }
+}
+
 /// Whether the text is the name of a credential variable, which in a config key means that variable's value.
 pub fn is_env_name_marker(text: &str) -> bool {
     let text = text.trim();
@@ -223,6 +235,8 @@ mod tests {
         {
             assert!(is_marker(marker), "{marker}");
         }
+        assert_eq!(marker_label(" oauth:chutes "), "marker(oauth:chutes)");
+        assert_eq!(marker_label("oauth:sk-test-abcdefghijkl"), "marker(oauth:sk...kl)");
         assert!(!is_marker("sk-test-1") && !is_env_name_marker("AWS_PROFILE") && !is_marker("FOO_KEY"));
     }
 }

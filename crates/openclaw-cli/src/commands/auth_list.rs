@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use auth_core::status::profile_label;
 use auth_core::{
-    AuthKey, Owner, Profile, ProfileHealth, ProfileId, Situation, Timestamp, Window, WindowKind, WordyDuration,
-    eligibility, profile_health, resolve_order,
+    AuthKey, Eligibility, Owner, Profile, ProfileHealth, ProfileId, ProviderId, RefState, Situation, Timestamp, Window,
+    WindowKind, WordyDuration, eligibility, profile_health, resolve_order,
 };
 use auth_store::AgentAuth;
 use serde::Serialize;
@@ -15,6 +15,7 @@ use super::status::store_remarks;
 use crate::args::AuthList;
 use crate::failure::Failure;
 use crate::output::{Look, Page, Part, part, plain, print_json};
+use crate::render::choice::{file_of, ineligible};
 use crate::render::{Ms, advice};
 
 #[derive(Serialize)]
@@ -46,6 +47,9 @@ struct Entry {
     unusable: Option<Unusable>,
     #[serde(skip)]
     health: ProfileHealth,
+    /// Why it is not tried although nothing is wrong with itself.
+    #[serde(skip)]
+    trouble: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -60,14 +64,14 @@ pub(crate) fn run(session: &Session, args: &AuthList, agent: Option<&str>) -> Re
     store_remarks(session, &auth);
     let situation = session.state.situation(&auth);
     let wanted = args.provider.as_deref().map(AuthKey::normalise);
-    let mut orders: HashMap<&AuthKey, HashMap<ProfileId, usize>> = HashMap::new();
+    let mut orders: HashMap<&ProviderId, HashMap<ProfileId, usize>> = HashMap::new();
     let profiles: Vec<Entry> = auth
         .view
         .profiles
         .iter()
         .filter(|profile| wanted.as_ref().is_none_or(|wanted| profile.auth_key == *wanted))
         .map(|profile| {
-            let positions = orders.entry(&profile.auth_key).or_insert_with(|| {
+            let positions = orders.entry(&profile.provider).or_insert_with(|| {
                 let order = resolve_order(situation.config, situation.store, &profile.provider, None, situation.now);
                 order.tried.into_iter().enumerate().map(|(at, entry)| (entry.id, at + 1)).collect()
             });
@@ -79,10 +83,15 @@ pub(crate) fn run(session: &Session, args: &AuthList, agent: Option<&str>) -> Re
         print_json(&Document { agent_id, agent_dir: auth.dir.display().to_string(), profiles })?;
     } else {
         let mut page = Page::for_stdout(session.no_color);
-        render(&mut page, session, &auth, &profiles);
+        render(&mut page, session, &auth, &profiles, args.provider.as_deref());
         page.print()?;
     }
-    Ok(0)
+    // What cannot be read is unknown, and unknown is no success.
+    Ok(u8::from(profiles_unknown(&auth)))
+}
+
+fn profiles_unknown(auth: &AgentAuth) -> bool {
+    !auth.view.errors.is_empty()
 }
 
 fn agent_name(auth: &AgentAuth) -> String {
@@ -100,12 +109,11 @@ fn entry(
     let verdict = eligibility(situation.config, situation.store, &profile.provider, &profile.id, situation.now);
     let stats = situation.store.usage(&profile.id);
     let window: Option<Window> = auth_core::cooldown(situation.store, profile, None, situation.now);
-    let layout = &session.state.layout;
-    let (owner, dir) = match profile.owner {
-        Owner::Agent => (agent_name(auth), auth.dir.clone()),
-        Owner::Main => ("main".to_owned(), layout.main_store_dir().to_owned()),
+    let owner = match profile.owner {
+        Owner::Agent => agent_name(auth),
+        Owner::Main => "main".to_owned(),
     };
-    let file = layout.shorten(&dir.join(auth_store::STORE_FILE));
+    let file = file_of(&session.state, auth, profile);
     Entry {
         profile_id: profile.id.to_string(),
         provider: profile.provider.to_string(),
@@ -129,37 +137,61 @@ fn entry(
             until: Ms(window.until_ms),
         }),
         health,
+        trouble: match verdict {
+            Eligibility::Ok if position.is_none() => Some("not named by the order".to_owned()),
+            Eligibility::Ok => unresolved_reference(profile, situation),
+            verdict => Some(ineligible(verdict).to_owned()),
+        },
     }
 }
 
-fn render(page: &mut Page, session: &Session, auth: &AgentAuth, profiles: &[Entry]) {
+/// Why the reference of a profile cannot be used, where that is known.
+fn unresolved_reference(profile: &Profile, situation: &Situation<'_>) -> Option<String> {
+    let to = profile.credential.material()?.resolved_reference(&situation.config.ref_defaults)?;
+    match situation.refs.get(&to) {
+        RefState::Unresolved(why) => Some(why.clone()),
+        RefState::Resolved(_) | RefState::NotRun => None,
+    }
+}
+
+fn render(page: &mut Page, session: &Session, auth: &AgentAuth, profiles: &[Entry], provider: Option<&str>) {
     let store = session.state.layout.shorten(&auth.store_path());
-    if profiles.is_empty() && !auth.view.errors.is_empty() {
+    if profiles.is_empty() && profiles_unknown(auth) {
         page.line(0, &[plain(format!("Profiles unknown: {store} cannot be read (agent {}).", agent_name(auth)))]);
         page.line(4, &[plain("Find out why: "), part(Look::Command, "openclaw doctor")]);
         return;
     }
     if profiles.is_empty() {
-        page.line(0, &[plain(format!("No profiles in {store} (agent {}).", agent_name(auth)))]);
+        let of = provider.map_or_else(String::new, |provider| format!(" of \"{}\"", ProviderId::normalise(provider)));
+        page.line(0, &[plain(format!("No profiles{of} in {store} (agent {}).", agent_name(auth)))]);
         page.line(4, &[plain("Add one: "), part(Look::Command, "openclaw models auth login --provider <id>")]);
         return;
     }
     page.line(4, &[part(Look::Faint, format!("Agent {}, {store}", agent_name(auth)))]);
-    let heading = ["Profile", "Kind", "Health", "Order", "Secret", "Provider", "Line"];
-    let mut rows: Vec<Vec<Part>> = vec![heading.map(|text| part(Look::Faint, text)).to_vec()];
+    // Nearly always the id begins with the provider; a column for it says nothing then.
+    let with_provider = profiles.iter().any(|entry| !entry.profile_id.starts_with(&format!("{}:", entry.provider)));
+    let mut heading = vec!["Profile", "Kind", "Health", "Order", "Secret", "Line"];
+    if with_provider {
+        heading.push("Provider");
+    }
+    let mut rows: Vec<Vec<Part>> = vec![heading.into_iter().map(|text| part(Look::Faint, text)).collect()];
     for entry in profiles {
         let secret = entry.label.strip_prefix(&format!("{}=", entry.profile_id)).unwrap_or(&entry.label);
         let secret = secret.strip_prefix("token:").unwrap_or(secret);
         let position = entry.position.map_or_else(|| "-".to_owned(), |position| position.to_string());
-        rows.push(vec![
-            part(Look::Strong, &entry.profile_id),
+        let id = if entry.profile_id.is_empty() { "\"\"" } else { &entry.profile_id };
+        let mut row = vec![
+            part(Look::Strong, id),
             plain(entry.r#type),
             state_of(entry, session.state.now()),
             plain(position),
             plain(secret),
-            plain(&entry.provider),
             part(Look::Faint, entry.source.strip_prefix(&format!("{store}:")).unwrap_or(&entry.source)),
-        ]);
+        ];
+        if with_provider {
+            row.push(plain(&entry.provider));
+        }
+        rows.push(row);
     }
     page.table(0, &rows);
 }
@@ -175,8 +207,8 @@ fn state_of(entry: &Entry, now: Timestamp) -> Part {
         let expiring = entry.health.status == auth_core::HealthStatus::Expiring;
         return part(if expiring { Look::Warning } else { Look::Bad }, trouble);
     }
-    if !entry.eligible {
-        return part(Look::Bad, format!("not used: {}", entry.eligibility));
+    if let Some(trouble) = &entry.trouble {
+        return part(Look::Bad, trouble);
     }
     let left = advice::time_left(&entry.health, now);
     part(Look::Good, if left.is_empty() { "ok".to_owned() } else { format!("ok, {left}") })

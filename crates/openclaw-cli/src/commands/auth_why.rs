@@ -3,8 +3,8 @@
 use auth_core::model::{resolve, split_profile};
 use auth_core::status::ModelsInUse;
 use auth_core::{
-    Candidate, CandidateSource, Eligibility, EnvOrigin, Explanation, Material, OrderSource, ProfileId, ProviderId,
-    RefSource, Standing, WindowKind, explain,
+    Candidate, CandidateSource, Eligibility, EnvOrigin, Explanation, OrderSource, ProfileId, ProviderId, Standing,
+    WindowKind, explain,
 };
 use auth_store::AgentAuth;
 use serde::Serialize;
@@ -14,8 +14,8 @@ use super::status::store_remarks;
 use crate::args::AuthWhy;
 use crate::failure::Failure;
 use crate::output::{Look, Page, Part, part, plain, print_json};
-use crate::render::choice::{place, reason};
-use crate::render::{Ms, advice};
+use crate::render::Ms;
+use crate::render::choice::{name, place, reason, ways_out};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -151,7 +151,7 @@ impl View<'_> {
                     _ => None,
                 },
             }),
-            fallbacks: models.fallbacks.clone(),
+            fallbacks: self.fallbacks(models),
             conflicts: self
                 .explanation
                 .conflicts
@@ -168,7 +168,7 @@ impl View<'_> {
         for candidate in &self.explanation.candidates {
             let next = candidate.standing == Standing::Next;
             let (value, reason) =
-                (candidate.shown.clone(), reason(candidate, self.explanation, self.session.state.now()));
+                (candidate.shown.clone(), reason(&self.session.state, self.auth, self.explanation, candidate));
             match &candidate.source {
                 CandidateSource::Profile(id) => document.candidates.push(self.profile_entry(id, candidate, next)),
                 CandidateSource::Variable { name, origin } => document.env.push(EnvEntry {
@@ -204,11 +204,25 @@ impl View<'_> {
             next,
             value: candidate.shown.clone(),
             source: place(&self.session.state, self.auth, candidate),
-            reason: reason(candidate, self.explanation, self.session.state.now()),
+            reason: reason(&self.session.state, self.auth, self.explanation, candidate),
         }
     }
 
+    /// The fallback models, aliases resolved and each once; a bare id belongs to the default model's provider.
+    fn fallbacks(&self, models: &ModelsInUse) -> Vec<String> {
+        let config = &self.session.state.config;
+        let mut keys: Vec<String> = Vec::new();
+        for text in &models.fallbacks {
+            let (name, _) = split_profile(text, |_| false);
+            let target = config.alias_target(name).filter(|_| !name.contains('/')).unwrap_or(name);
+            let model = auth_core::ModelRef::parse(target, &models.resolved_default.provider);
+            keys.extend(model.map(|model| model.key()).filter(|key| !keys.contains(key)));
+        }
+        keys
+    }
+
     fn render(&self, page: &mut Page) {
+        let state = &self.session.state;
         let provider = &self.explanation.provider;
         let about =
             self.model_key.as_ref().map_or_else(|| provider.to_string(), |model| format!("{model} ({provider})"));
@@ -219,11 +233,21 @@ impl View<'_> {
                     part(Look::Good, "✓ "),
                     part(Look::Strong, &about),
                     plain(" uses "),
-                    part(Look::Strong, next.source.label()),
-                    plain(format!("  {}  {}", next.shown, place(&self.session.state, self.auth, next)).trim_end()),
+                    part(Look::Strong, name(next)),
+                    plain(format!("  {}  {}", next.shown, place(state, self.auth, next)).trim_end()),
                 ],
             ),
             None => page.line(2, &[part(Look::Bad, "✗ "), part(Look::Strong, &about), plain(self.nothing())]),
+        }
+        for error in &self.auth.view.errors {
+            let file = state.layout.shorten(&error.path);
+            page.line(
+                4,
+                &[
+                    part(Look::Bad, "! "),
+                    plain(format!("{file} {}; a profile stored there would go first", error.message)),
+                ],
+            );
         }
         page.gap();
         let rows: Vec<Vec<Part>> = self
@@ -239,10 +263,10 @@ impl View<'_> {
                     _ => Look::Faint,
                 };
                 vec![
-                    part(Look::Strong, candidate.source.label()),
+                    part(Look::Strong, name(candidate)),
                     plain(&candidate.shown),
-                    part(look, reason(candidate, self.explanation, self.session.state.now())),
-                    part(Look::Faint, place(&self.session.state, self.auth, candidate)),
+                    part(look, reason(state, self.auth, self.explanation, candidate)),
+                    part(Look::Faint, place(state, self.auth, candidate)),
                 ]
             })
             .collect();
@@ -253,7 +277,7 @@ impl View<'_> {
             OrderSource::Profiles => "auth.profiles of the config",
             OrderSource::All => "no order is set: logins, then tokens, then keys, longest unused first",
         };
-        if !self.explanation.order.tried.is_empty() {
+        if self.explanation.candidates.iter().any(|c| matches!(c.source, CandidateSource::Profile(_))) {
             page.line(4, &[part(Look::Faint, format!("  Order: {order}"))]);
         }
         for conflict in &self.explanation.conflicts {
@@ -269,45 +293,18 @@ impl View<'_> {
             );
         }
         if self.explanation.next().is_none() {
-            for line in self.ways_out() {
-                page.line(6, &[plain("    "), part(Look::Command, line)]);
+            page.line(0, &[plain("To mend it:")]);
+            for command in ways_out(state, self.auth, self.explanation) {
+                page.command(&command);
             }
         }
     }
 
-    fn nothing(&self) -> &'static str {
-        if self.auth.view.errors.is_empty() {
-            " has nothing to use"
-        } else {
-            " has nothing to use that can be read; the credential store cannot"
-        }
-    }
-
-    /// What to type when nothing can be used: about the best candidate there is, else a new credential.
-    fn ways_out(&self) -> Vec<String> {
-        let first = self.explanation.candidates.first();
-        let profile = first.and_then(|candidate| match &candidate.source {
-            CandidateSource::Profile(id) => self.auth.view.profiles.get(id).map(|profile| (profile, candidate)),
-            _ => None,
-        });
-        match profile {
-            Some((profile, Candidate { standing: Standing::Waiting(_), .. })) => {
-                vec![format!("openclaw models auth clear-cooldown {}", advice::quoted(profile.id.as_str()))]
-            }
-            Some((profile, Candidate { standing: Standing::Ineligible(_), .. })) => {
-                vec![advice::renew(&auth_core::profile_health(profile, self.session.state.now()))]
-            }
-            Some((profile, Candidate { standing: Standing::Unresolved(_), .. })) => {
-                let reference = profile.credential.material().and_then(Material::reference);
-                let variable =
-                    reference.filter(|to| to.source == RefSource::Env).map(|to| format!("export {}=…", to.id));
-                vec![variable.unwrap_or_else(|| "openclaw doctor".to_owned())]
-            }
-            _ => {
-                let help = advice::add_credential(&self.explanation.provider);
-                let variable = help.variables.first().map(|name| format!("export {name}=…"));
-                variable.into_iter().chain(help.login).collect()
-            }
-        }
+    fn nothing(&self) -> String {
+        let provider = &self.explanation.provider;
+        let known = auth_core::provider::find_by_name(provider.as_str()).is_some()
+            || self.session.state.config.provider(provider).is_some()
+            || !self.explanation.candidates.is_empty();
+        if known { " has nothing to use".to_owned() } else { " is not a provider that anything here knows".to_owned() }
     }
 }

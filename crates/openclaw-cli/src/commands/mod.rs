@@ -77,11 +77,14 @@ impl Session {
 fn try_run(arguments: &[OsString]) -> Result<u8, Failure> {
     let mut tree = Cli::command();
     tree.build();
+    let root = RootOptions::take(arguments)?;
     let command = match upstream::named_command(&tree, arguments) {
-        Named::Foreign(foreign) => return Err(upstream::hand_over(&tree, &foreign, arguments)),
+        Named::Foreign(foreign) => match foreign.strip_suffix("help").map(str::trim) {
+            Some(command) => return help(&tree, &command.split(' ').collect::<Vec<_>>(), 0),
+            None => return Err(upstream::hand_over(&tree, &foreign, arguments)),
+        },
         Named::Own(command) => command,
     };
-    let root = RootOptions::take(arguments)?;
     let matches = match tree.clone().try_get_matches_from(&root.arguments) {
         Ok(matches) => matches,
         Err(error) => return usage(&error, &command),
@@ -155,7 +158,8 @@ fn run_auth(
 
 /// Prints the help of a command.
 fn help(tree: &clap::Command, path: &[&str], code: u8) -> Result<u8, Failure> {
-    let found = path.iter().try_fold(tree, |at, name| at.find_subcommand(name));
+    let path = path.iter().filter(|name| !name.is_empty());
+    let found = path.into_iter().try_fold(tree, |at, name| at.find_subcommand(name));
     let text = found.unwrap_or(tree).clone().render_help().to_string();
     print_text(&text)?;
     Ok(code)
@@ -180,7 +184,7 @@ fn usage_failure(error: &clap::Error, command: &str) -> Failure {
     let mut what = first.strip_prefix("error: ").unwrap_or(first).to_owned();
     // A list of what is missing or possible belongs to the sentence; the usage and the pointer to the help do not.
     for line in lines.take_while(|line| !line.starts_with("Usage: ") && !line.starts_with("For more information")) {
-        what.push(' ');
+        what.push_str(if line.starts_with("tip:") { ". " } else { " " });
         what.push_str(line);
     }
     let separator = if command.is_empty() { "" } else { " " };

@@ -1,5 +1,7 @@
 //! `models list` (spec 02 section 17).
 
+use std::collections::{HashMap, HashSet};
+
 use auth_core::model::resolve;
 use auth_core::provider::{self, DEFAULT_PROVIDER, ProviderKind};
 use auth_core::status::{EffectiveKind, ModelsInUse};
@@ -10,7 +12,7 @@ use super::Session;
 use super::status::{Form, store_remarks};
 use crate::args::List;
 use crate::failure::Failure;
-use crate::output::{Look, Page, Part, part, plain, print_json, print_lines};
+use crate::output::{Look, Page, Part, part, plain, print_json, print_lines, print_text};
 
 /// The context of a configured model that does not say its own, in tokens, as OpenClaw assumes it.
 const ASSUMED_CONTEXT_WINDOW: u64 = 200_000;
@@ -44,22 +46,23 @@ pub(crate) fn run(session: &Session, args: &List, form: Form, agent: Option<&str
 
     let mut entries = in_use(&state.config, &report.models);
     if args.all {
-        for model in everything(&state.config) {
-            if !entries.iter().any(|(known, _)| known.key() == model.key()) {
-                entries.push((model, Vec::new()));
-            }
-        }
+        let mut seen: HashSet<String> = entries.iter().map(|(model, _)| model.key()).collect();
+        let more = everything(&state.config).into_iter().filter(|model| seen.insert(model.key()));
+        entries.extend(more.map(|model| (model, Vec::new())));
     }
     let wanted = args.provider.as_deref().map(ProviderId::normalise);
+    let available: HashSet<&str> =
+        report.rows.iter().filter(|row| row.kind != EffectiveKind::Missing).map(|row| row.provider.as_str()).collect();
     let rows: Vec<Row> = entries
         .into_iter()
-        .map(|(model, tags)| row(&state.config, &report, &model, tags))
+        .map(|(model, tags)| row(&state.config, &available, &model, tags))
         .filter(|row| wanted.as_ref().is_none_or(|wanted| row.provider == *wanted))
         .filter(|row| !args.local || row.local == Some(true))
         .collect();
 
     match form {
         Form::Json => print_json(&Document { count: rows.len(), models: rows })?,
+        Form::Plain if rows.is_empty() => print_text("No models found.\n")?,
         Form::Plain => print_lines(rows.iter().map(|row| &row.key))?,
         Form::Human => {
             let mut page = Page::for_stdout(session.no_color);
@@ -85,25 +88,27 @@ fn in_use(config: &Config, models: &ModelsInUse) -> Vec<(ModelRef, Vec<String>)>
     );
 
     let mut entries: Vec<(ModelRef, Vec<String>)> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     for (model, tag) in tagged {
         let Some(model) = model else { continue };
-        match entries.iter_mut().find(|(known, _)| known.key() == model.key()) {
-            Some((_, tags)) => tags.push(tag),
-            None => entries.push((model, vec![tag])),
+        match places.get(&model.key()) {
+            Some(at) if entries[*at].1.contains(&tag) => {}
+            Some(at) => entries[*at].1.push(tag),
+            None => {
+                places.insert(model.key(), entries.len());
+                entries.push((model, vec![tag]));
+            }
         }
     }
-    for (model, tags) in &mut entries {
-        let aliases: Vec<&str> = config
-            .models
-            .iter()
-            .filter(|entry| {
-                ModelRef::parse(&entry.key, DEFAULT_PROVIDER).is_some_and(|known| known.key() == model.key())
-            })
-            .filter_map(|entry| entry.alias.as_deref())
-            .collect();
-        if !aliases.is_empty() {
-            tags.push(format!("alias:{}", aliases.join(",")));
+    let mut aliases: HashMap<usize, Vec<&str>> = HashMap::new();
+    for entry in &config.models {
+        let at = ModelRef::parse(&entry.key, DEFAULT_PROVIDER).and_then(|model| places.get(&model.key()));
+        if let (Some(at), Some(alias)) = (at, entry.alias.as_deref()) {
+            aliases.entry(*at).or_default().push(alias);
         }
+    }
+    for (at, aliases) in aliases {
+        entries[at].1.push(format!("alias:{}", aliases.join(",")));
     }
     entries
 }
@@ -112,7 +117,11 @@ fn in_use(config: &Config, models: &ModelsInUse) -> Vec<(ModelRef, Vec<String>)>
 fn everything(config: &Config) -> Vec<ModelRef> {
     let configured = config.providers.iter().flat_map(|entry| {
         let provider = ProviderId::normalise(&entry.id).as_str().to_owned();
-        entry.models.iter().map(move |model| ModelRef { provider: provider.clone(), model: model.id.clone() })
+        entry
+            .models
+            .iter()
+            .filter(|model| !model.id.is_empty())
+            .map(move |model| ModelRef { provider: provider.clone(), model: model.id.clone() })
     });
     let catalogue = provider::PROVIDERS.iter().filter(|info| info.kind == ProviderKind::Llm).flat_map(|info| {
         info.models.iter().map(|model| ModelRef { provider: info.id.to_owned(), model: model.id.to_owned() })
@@ -120,7 +129,7 @@ fn everything(config: &Config) -> Vec<ModelRef> {
     configured.chain(catalogue).collect()
 }
 
-fn row(config: &Config, report: &StatusReport, model: &ModelRef, mut tags: Vec<String>) -> Row {
+fn row(config: &Config, available: &HashSet<&str>, model: &ModelRef, mut tags: Vec<String>) -> Row {
     let provider = model.provider_id();
     let entry = config.provider(&provider);
     let configured = entry.and_then(|entry| entry.models.iter().find(|known| known.id == model.model));
@@ -148,8 +157,6 @@ fn row(config: &Config, report: &StatusReport, model: &ModelRef, mut tags: Vec<S
         };
     }
     let base_url = entry.and_then(|entry| entry.base_url.as_deref()).or_else(|| info.and_then(|info| info.base_url));
-    let available =
-        report.rows.iter().any(|row| row.provider == provider.as_str() && row.kind != EffectiveKind::Missing);
     let input = configured.map(|known| known.input.join("+")).filter(|input| !input.is_empty());
     let name = configured.and_then(|known| known.name.as_deref()).or_else(|| listed.and_then(|known| known.name));
     let listed_window = || listed.and_then(|known| known.context_window);
@@ -159,7 +166,7 @@ fn row(config: &Config, report: &StatusReport, model: &ModelRef, mut tags: Vec<S
         input: input.or_else(|| Some(listed?.input?.to_owned())).unwrap_or_else(|| "text".to_owned()),
         context_window: configured.and_then(|known| known.context_window).or_else(listed_window).or(assumed_window),
         local: Some(base_url.and_then(host_of).is_some_and(|host| is_local(&host))),
-        available: Some(available),
+        available: Some(available.contains(provider.as_str())),
         tags,
         missing: false,
         key,

@@ -103,13 +103,18 @@ pub(crate) fn store_remarks(session: &Session, auth: &AgentAuth) {
                     .misspelt
                     .as_ref()
                     .map_or_else(String::new, |(written, meant)| format!(", \"{written}\" should be \"{meant}\""));
-                format!("{} ({}{line}{hint})", entry.id, entry.reason.code())
+                let kinds = match entry.reason {
+                    auth_core::RejectReason::InvalidType => "; the type is api_key, token or oauth",
+                    _ => "",
+                };
+                format!("{} ({}{line}{hint}{kinds})", entry.id, entry.reason.code())
             })
             .collect();
         let more = if rejected.len() > 10 { format!(" and {} more", rejected.len() - 10) } else { String::new() };
         session.warn(&format!(
-            "Warning: ignored invalid auth profile entries during store load: {}{more}",
-            named.join(", ")
+            "Warning: ignored invalid auth profile entries during store load: {}{more} ({})",
+            named.join(", "),
+            layout.shorten(&auth.store_path())
         ));
     }
     for file in &auth.view.legacy_files {

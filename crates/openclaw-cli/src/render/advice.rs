@@ -21,21 +21,20 @@ pub(crate) fn add_credential(provider: &ProviderId) -> AddCredential {
 
 /// The command that gives a profile a new secret.
 pub(crate) fn renew(health: &ProfileHealth) -> String {
-    let (provider, id) = (&health.provider, quoted(health.id.as_str()));
+    let provider = option("--provider", health.provider.as_str());
+    let id = option("--profile-id", health.id.as_str());
     match health.kind {
-        CredentialKind::OAuth => format!("openclaw models auth login --provider {provider}"),
+        CredentialKind::OAuth => format!("openclaw models auth login {provider}"),
         CredentialKind::Token => {
-            let setup = provider::find(provider.as_str())
+            let setup = provider::find(health.provider.as_str())
                 .is_some_and(|info| info.auth.iter().any(|method| method.kind == AuthKind::Token));
             if setup {
-                format!("openclaw models auth setup-token --provider {provider}")
+                format!("openclaw models auth setup-token {provider}")
             } else {
-                format!("openclaw models auth paste-token --provider {provider} --profile-id {id}")
+                format!("openclaw models auth paste-token {provider} {id}")
             }
         }
-        CredentialKind::ApiKey => {
-            format!("openclaw models auth paste-api-key --provider {provider} --profile-id {id}")
-        }
+        CredentialKind::ApiKey => format!("openclaw models auth paste-api-key {provider} {id}"),
     }
 }
 
@@ -60,20 +59,42 @@ pub(crate) fn time_left(health: &ProfileHealth, now: Timestamp) -> String {
     let Some(ends) = health.ends_at_ms else { return String::new() };
     let left = ends - now.as_f64();
     match (health.renews_itself, left > 0.0) {
-        (true, true) => format!("renews itself in {}", WordyDuration(left)),
+        (true, true) => format!("expires in {}, renews itself", WordyDuration(left)),
         (true, false) => "expired, renews itself at the next use".to_owned(),
         (false, _) => format!("expires in {}", WordyDuration(left)),
     }
 }
 
-/// An argument as a shell takes it.
+/// The command that ends the cooldown of a profile.
+pub(crate) fn clear_cooldown(id: &str) -> String {
+    let dashes = if id.starts_with('-') { "-- " } else { "" };
+    format!("openclaw models auth clear-cooldown {dashes}{}", quoted(id))
+}
+
+/// An option with its value, as a shell takes it.
+fn option(name: &str, value: &str) -> String {
+    let separator = if value.starts_with('-') { '=' } else { ' ' };
+    format!("{name}{separator}{}", quoted(value))
+}
+
+/// An argument as a shell takes it; control characters in the form of `$'…'`.
 pub(crate) fn quoted(argument: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@+=,%".contains(c);
     if !argument.is_empty() && argument.chars().all(plain) {
-        argument.to_owned()
-    } else {
-        format!("'{}'", argument.replace('\'', "'\\''"))
+        return argument.to_owned();
     }
+    if !argument.contains(|c: char| c.is_control() || !c.is_ascii() && !c.is_alphanumeric()) {
+        return format!("'{}'", argument.replace('\'', "'\\''"));
+    }
+    let escaped: String = argument
+        .chars()
+        .map(|c| match c {
+            '\'' | '\\' => format!("\\{c}"),
+            c if c.is_ascii() && !c.is_control() || c.is_alphanumeric() => c.to_string(),
+            c => format!("\\U{:08x}", u32::from(c)),
+        })
+        .collect();
+    format!("$'{escaped}'")
 }
 
 #[cfg(test)]
@@ -85,6 +106,12 @@ mod tests {
         assert_eq!(quoted("anthropic:me@x.org"), "anthropic:me@x.org");
         assert_eq!(quoted("a b'; rm"), "'a b'\\''; rm'");
         assert_eq!(quoted(""), "''");
+        assert_eq!(quoted("a\u{1b}'b"), "$'a\\U0000001b\\'b'");
+        assert_eq!(option("--provider", "$(id)"), "--provider '$(id)'");
+        assert_eq!(
+            (option("--provider", "-x"), clear_cooldown("-rf")),
+            ("--provider=-x".to_owned(), "openclaw models auth clear-cooldown -- -rf".to_owned())
+        );
     }
 
     #[test]

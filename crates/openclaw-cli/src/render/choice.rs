@@ -1,38 +1,71 @@
-//! A candidate credential in words: where it stands, and why it is used or not.
+//! A candidate credential in words: where it stands, why it is used or not, and what helps when nothing is.
 
 use auth_core::{
-    Candidate, CandidateSource, Eligibility, EnvOrigin, Explanation, OrderSource, Outranking, Owner, Standing,
-    Timestamp, WordyDuration,
+    Candidate, CandidateSource, Eligibility, EnvOrigin, Explanation, OrderSource, Outranking, Owner, Profile,
+    ProfileFile, ProviderId, RefSource, SecretRef, Standing, WindowKind, WordyDuration, profile_health,
 };
 use auth_store::{AgentAuth, STORE_FILE, State};
 
+use super::advice;
+
+/// The file that holds a profile.
+pub(crate) fn file_of(state: &State, auth: &AgentAuth, profile: &Profile) -> String {
+    let dir = match profile.owner {
+        Owner::Agent => auth.dir.as_path(),
+        Owner::Main => state.layout.main_store_dir(),
+    };
+    state.layout.shorten(&match profile.file {
+        ProfileFile::Store => dir.join(STORE_FILE),
+        ProfileFile::LegacyAuth => dir.join("auth.json"),
+        ProfileFile::LegacyOAuth => state.layout.legacy_oauth_file(),
+    })
+}
+
 /// File and line of a candidate, or where its variable was set.
 pub(crate) fn place(state: &State, auth: &AgentAuth, candidate: &Candidate) -> String {
-    let layout = &state.layout;
     match &candidate.source {
-        CandidateSource::Profile(id) => {
-            let file = match auth.view.profiles.get(id).map(|profile| profile.owner) {
-                Some(Owner::Agent) => auth.store_path(),
-                Some(Owner::Main) => layout.main_store_dir().join(STORE_FILE),
-                None => return "not stored".to_owned(),
-            };
-            let file = layout.shorten(&file);
-            candidate.line.map_or_else(|| file.clone(), |line| format!("{file}:{line}"))
-        }
+        CandidateSource::Profile(id) => match auth.view.profiles.get(id) {
+            Some(profile) => {
+                let file = file_of(state, auth, profile);
+                candidate.line.map_or_else(|| file.clone(), |line| format!("{file}:{line}"))
+            }
+            None => "not stored".to_owned(),
+        },
         CandidateSource::Variable { origin, .. } => origin.as_ref().map_or_else(String::new, EnvOrigin::to_string),
-        CandidateSource::ConfigKey => layout.shorten(layout.config_path()),
+        CandidateSource::ConfigKey | CandidateSource::XaiSearch => state.layout.shorten(state.layout.config_path()),
         _ => String::new(),
     }
 }
 
+/// The name of a candidate for people.
+pub(crate) fn name(candidate: &Candidate) -> String {
+    match &candidate.source {
+        CandidateSource::ConfigKey => "config key".to_owned(),
+        source => source.label(),
+    }
+}
+
 /// The verdict on a candidate.
-pub(crate) fn reason(candidate: &Candidate, explanation: &Explanation, now: Timestamp) -> String {
+pub(crate) fn reason(state: &State, auth: &AgentAuth, explanation: &Explanation, candidate: &Candidate) -> String {
+    let profile = match &candidate.source {
+        CandidateSource::Profile(id) => auth.view.profiles.get(id),
+        _ => None,
+    };
     match &candidate.standing {
-        Standing::Next => "used next".to_owned(),
+        Standing::Next => match profile.and_then(|p| advice::trouble(&profile_health(p, state.now()), state.now())) {
+            Some(trouble) => format!("used next, although it {}", trouble.replace("expired", "has expired")),
+            None => "used next".to_owned(),
+        },
         Standing::InReserve => "tried when those before it fail".to_owned(),
         Standing::Waiting(window) => {
-            let left = WordyDuration(window.until_ms - now.as_f64());
-            format!("{}, free again in {left}", window.kind.as_str())
+            let usage = profile.and_then(|profile| auth.view.profiles.usage(&profile.id));
+            let why = usage.and_then(|stats| match window.kind {
+                WindowKind::Cooldown => stats.cooldown_reason.as_deref(),
+                WindowKind::Disabled => stats.disabled_reason.as_deref(),
+            });
+            let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+            let left = WordyDuration(window.until_ms - state.now().as_f64());
+            format!("{}{why}, free again in {left}", window.kind.as_str())
         }
         Standing::Ineligible(verdict) => ineligible(*verdict).to_owned(),
         Standing::LeftOut => match explanation.order.source {
@@ -40,14 +73,19 @@ pub(crate) fn reason(candidate: &Candidate, explanation: &Explanation, now: Time
             OrderSource::Profiles | OrderSource::All => "auth.profiles of the config does not name it".to_owned(),
         },
         Standing::Unresolved(why) => format!("its reference does not resolve: {why}"),
-        Standing::Outranked(Outranking::ByProfiles) => "never asked: the provider has stored profiles".to_owned(),
-        Standing::Outranked(Outranking::ByEnvironment) => "never asked: the environment has a key".to_owned(),
-        Standing::Outranked(Outranking::ByConfigKey) => "never asked: the config's own key is used".to_owned(),
+        Standing::Outranked(by) => match by {
+            Outranking::ByProfiles => "never asked: the provider has stored profiles".to_owned(),
+            Outranking::ByEnvironment => "never asked: the environment has a key".to_owned(),
+            Outranking::ByConfigKey => "never asked: the config's own key is used".to_owned(),
+            Outranking::ByOverride => "never asked: a variable OPENCLAW_LIVE_…_KEY stands in".to_owned(),
+            Outranking::ByAws => "never asked: the config says auth \"aws-sdk\"".to_owned(),
+        },
         Standing::Unusable => "a placeholder, or the name of a variable that is not set".to_owned(),
     }
 }
 
-fn ineligible(verdict: Eligibility) -> &'static str {
+/// Why a profile is not tried, in words.
+pub(crate) fn ineligible(verdict: Eligibility) -> &'static str {
     match verdict {
         Eligibility::Ok => "fit",
         Eligibility::ProfileMissing => "no such profile is stored",
@@ -57,4 +95,60 @@ fn ineligible(verdict: Eligibility) -> &'static str {
         Eligibility::InvalidExpires => "its expiry is no date",
         Eligibility::Expired => "expired",
     }
+}
+
+/// What to type when nothing can be used: about the best candidate there is, else a new credential.
+pub(crate) fn ways_out(state: &State, auth: &AgentAuth, explanation: &Explanation) -> Vec<String> {
+    if !auth.view.errors.is_empty() {
+        return vec!["openclaw doctor".to_owned()];
+    }
+    let Some(best) = explanation.candidates.first() else {
+        return new_credential(&explanation.provider);
+    };
+    let profile = match &best.source {
+        CandidateSource::Profile(id) => auth.view.profiles.get(id),
+        _ => None,
+    };
+    let reference = match (&best.source, profile) {
+        (_, Some(profile)) => profile.credential.material().and_then(|material| material.reference().cloned()),
+        (CandidateSource::ConfigKey, None) => config_reference(state, &explanation.provider),
+        _ => None,
+    };
+    match (&best.standing, profile) {
+        (Standing::Waiting(_), Some(profile)) => vec![advice::clear_cooldown(profile.id.as_str())],
+        (Standing::Unresolved(_), _) => match reference.filter(|to| to.source == RefSource::Env && to.has_valid_id()) {
+            Some(to) => vec![format!("export {}=…", to.id.trim())],
+            None => vec!["openclaw doctor".to_owned()],
+        },
+        (Standing::LeftOut | Standing::Ineligible(Eligibility::ProfileMissing), _) => {
+            vec![format!(
+                "openclaw models auth order clear --provider {}",
+                advice::quoted(explanation.provider.as_str())
+            )]
+        }
+        (Standing::Ineligible(Eligibility::ModeMismatch | Eligibility::ProviderMismatch), _) => {
+            vec!["openclaw doctor".to_owned()]
+        }
+        (Standing::Ineligible(_), Some(profile)) => vec![advice::renew(&profile_health(profile, state.now()))],
+        _ => new_credential(&explanation.provider),
+    }
+}
+
+/// The reference that the config holds as key of a provider.
+pub(crate) fn config_reference(state: &State, provider: &ProviderId) -> Option<SecretRef> {
+    match &state.config.provider(provider)?.api_key {
+        Some(auth_core::config::SecretInput::Reference(reference)) => Some(reference.clone()),
+        _ => None,
+    }
+}
+
+fn new_credential(provider: &ProviderId) -> Vec<String> {
+    let help = advice::add_credential(provider);
+    let variable = help.variables.first().map(|name| format!("export {name}=…"));
+    let known = variable.into_iter().chain(help.login);
+    let found: Vec<String> = known.collect();
+    if found.is_empty() {
+        return vec![format!("openclaw models auth paste-api-key --provider {}", advice::quoted(provider.as_str()))];
+    }
+    found
 }

@@ -1,26 +1,33 @@
 //! The status report for people (spec 02 section 4): what is wrong and what to type first, the details after it.
 
+use std::collections::{HashMap, HashSet};
+
 use auth_core::status::{EffectiveKind, ProviderRow};
 use auth_core::{
-    CredentialKind, Explanation, HealthStatus, ProfileHealth, StatusReport, Timestamp, UnusableProfile, WindowKind,
-    WordyDuration, explain,
+    CandidateSource, CredentialKind, Explanation, HealthStatus, ProfileHealth, ProviderId, RefSource, Standing,
+    StatusReport, Timestamp, UnusableProfile, WindowKind, WordyDuration, explain,
 };
 use auth_store::{AgentAuth, State};
 
 use super::advice;
-use super::choice::{place, reason};
+use super::choice::{config_reference, name, place, reason, ways_out};
 use crate::output::{Look, Page, Part, part, plain};
 
 /// Writes the report. `asked` tells that `--agent` was given.
 pub(crate) fn render(page: &mut Page, state: &State, auth: &AgentAuth, report: &StatusReport, asked: bool) {
     let troubles = Troubles::of(state, auth, report);
-    headline(page, auth, report, &troubles);
+    let verdict = headline(auth, report, &troubles);
+    page.line(2, &verdict);
     in_use(page, state, auth, report, &troubles);
     missing(page, state, auth, report);
     attention(page, state, auth, report, &troubles);
     models(page, state, auth, report, asked);
     overview(page, state, auth, report);
     health(page, state, auth, report);
+    if page.has_scrolled() {
+        page.gap();
+        page.line(2, &verdict);
+    }
 }
 
 /// What needs somebody, gathered once.
@@ -43,7 +50,7 @@ impl<'a> Troubles<'a> {
         // Only rows that something besides profiles feeds can hold two secrets.
         let mixed = report.rows.iter().filter(|row| row.env.is_some() || row.config_key.is_some());
         let conflicts = mixed
-            .flat_map(|row| explain(&situation, &auth_core::ProviderId::normalise(&row.provider), None).conflicts)
+            .flat_map(|row| explain(&situation, &ProviderId::normalise(&row.provider), None).conflicts)
             .fold(Vec::new(), |mut seen: Vec<auth_core::Conflict>, conflict| {
                 // One variable can feed several rows.
                 if !seen.contains(&conflict) {
@@ -58,16 +65,21 @@ impl<'a> Troubles<'a> {
             )
         };
         let mut in_use: Vec<Explanation> = Vec::new();
+        let mut seen = HashSet::new();
         for (_, model) in report.models.roles(&state.config) {
             let provider = model.provider_id();
-            if !in_use.iter().any(|known| known.provider == provider) {
+            if seen.insert(provider.clone()) {
                 in_use.push(explain(&situation, &provider, Some(&model.model)));
             }
         }
         let now = state.now();
+        let mut profiles: Vec<(&ProfileHealth, String)> =
+            report.health.profiles.iter().filter_map(|h| Some((h, advice::trouble(h, now)?))).collect();
+        // What a provider in use waits for comes first.
+        profiles.sort_by_key(|(health, _)| !in_use.iter().any(|choice| choice.provider == health.provider));
         Self {
             in_use,
-            profiles: report.health.profiles.iter().filter_map(|h| Some((h, advice::trouble(h, now)?))).collect(),
+            profiles,
             waiting: &report.unusable,
             conflicts,
             shadowed: situation.store.iter().filter(|p| shadows(p)).map(|p| p.id.to_string()).collect(),
@@ -75,30 +87,54 @@ impl<'a> Troubles<'a> {
     }
 }
 
-/// One line that says whether anybody is needed.
-fn headline(page: &mut Page, auth: &AgentAuth, report: &StatusReport, troubles: &Troubles<'_>) {
+impl Troubles<'_> {
+    /// Providers in use that nothing works for, where neither a missing credential nor a listed profile says it all.
+    fn stuck<'b>(&'b self, report: &'b StatusReport) -> impl Iterator<Item = &'b Explanation> {
+        let missing = |choice: &Explanation| report.missing.iter().any(|missing| missing.provider == choice.provider);
+        let told = |choice: &Explanation| match choice.candidates.first().map(|best| (&best.source, &best.standing)) {
+            Some((CandidateSource::Profile(id), Standing::Waiting(_))) => {
+                self.waiting.iter().any(|entry| entry.id == *id)
+            }
+            Some((CandidateSource::Profile(id), Standing::Ineligible(_))) => {
+                self.profiles.iter().any(|(health, _)| health.id == *id)
+            }
+            _ => false,
+        };
+        self.in_use.iter().filter(move |choice| choice.next().is_none() && !missing(choice) && !told(choice))
+    }
+}
+
+/// One line that says whether anybody is needed, and for what.
+fn headline(auth: &AgentAuth, report: &StatusReport, troubles: &Troubles<'_>) -> Vec<Part> {
     let count = |n: usize, one: &str, many: &str| match n {
         0 => None,
         1 => Some(format!("1 {one}")),
         n => Some(format!("{n} {many}")),
     };
     let with = |status: HealthStatus| troubles.profiles.iter().filter(|(h, _)| h.status == status).count();
-    let without = troubles.in_use.iter().filter(|choice| choice.next().is_none()).count();
-    let blocked = without.saturating_sub(report.missing.len());
-    let unreadable = auth.view.errors.len();
+    let missing: Vec<&str> = report.missing.iter().map(|missing| missing.provider.as_str()).collect();
+    let blocked = troubles.in_use.iter().filter(|choice| choice.next().is_none());
+    let blocked: Vec<&str> =
+        blocked.map(|choice| choice.provider.as_str()).filter(|provider| !missing.contains(provider)).collect();
+    let named = |providers: &[&str], what: &str| match providers.len() {
+        0 => None,
+        1..=3 => Some(format!("no {what} for {}", providers.join(", "))),
+        n => Some(format!("no {what} for {n} providers in use")),
+    };
+    let missing_words = if auth.view.errors.is_empty() { "credential" } else { "readable credential" };
     let bad: Vec<String> = [
-        count(unreadable, "credential store cannot be read", "credential stores cannot be read"),
-        count(report.missing.len(), "provider in use has no credential", "providers in use have no credential"),
-        count(blocked, "provider in use has none that works now", "providers in use have none that works now"),
+        count(auth.view.errors.len(), "credential store cannot be read", "credential stores cannot be read"),
+        named(&missing, missing_words),
+        named(&blocked, "working credential"),
         count(with(HealthStatus::Expired), "credential has expired", "credentials have expired"),
-        count(with(HealthStatus::Missing), "profile holds nothing usable", "profiles hold nothing usable"),
+        count(with(HealthStatus::Missing), "profile is incomplete", "profiles are incomplete"),
     ]
     .into_iter()
     .flatten()
     .collect();
     let soon: Vec<String> = [
         count(with(HealthStatus::Expiring), "credential expires within a day", "credentials expire within a day"),
-        count(troubles.waiting.len(), "profile is waiting", "profiles are waiting"),
+        count(troubles.waiting.len(), "profile in cooldown", "profiles in cooldown"),
     ]
     .into_iter()
     .flatten()
@@ -109,30 +145,42 @@ fn headline(page: &mut Page, auth: &AgentAuth, report: &StatusReport, troubles: 
         (true, false) => (Look::Warning, "! "),
         (true, true) => (Look::Good, "✓ "),
     };
-    let text = if all.is_empty() { "Every provider in use has a credential".to_owned() } else { all.join(", ") };
-    page.line(2, &[part(look, sign), part(Look::Strong, text)]);
+    let text = if all.is_empty() { "every provider in use has a credential".to_owned() } else { all.join(", ") };
+    let mut letters = text.chars();
+    let text = letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect());
+    vec![part(look, sign), part(Look::Strong, text)]
 }
 
 /// Each provider in use with the credential that its next request carries.
 fn in_use(page: &mut Page, state: &State, auth: &AgentAuth, report: &StatusReport, troubles: &Troubles<'_>) {
-    let roles = report.models.roles(&state.config);
+    let mut roles: HashMap<ProviderId, Vec<String>> = HashMap::new();
+    for (role, model) in report.models.roles(&state.config) {
+        roles.entry(model.provider_id()).or_default().push(role);
+    }
     let rows: Vec<Vec<Part>> = troubles
         .in_use
         .iter()
         .map(|explanation| {
             let provider = &explanation.provider;
-            let names: Vec<&str> = roles
-                .iter()
-                .filter(|(_, model)| model.provider_id() == *provider)
-                .map(|(role, _)| role.as_str())
-                .collect();
-            let mut row = vec![part(Look::Strong, provider.as_str()), part(Look::Faint, names.join(", "))];
+            let names = roles.get(provider).map(Vec::as_slice).unwrap_or_default();
+            let names = match names {
+                [first, .., last] if names.len() > 4 => format!("{first} to {last}"),
+                names => names.join(", "),
+            };
+            let mut row = vec![part(Look::Strong, provider.as_str()), part(Look::Faint, names)];
             match explanation.next() {
-                Some(next) => row.extend([
-                    part(Look::Good, next.source.label()),
-                    plain(&next.shown),
-                    part(Look::Faint, place(state, auth, next)),
-                ]),
+                Some(next) => {
+                    let note = reason(state, auth, explanation, next);
+                    let look = if note == "used next" { Look::Good } else { Look::Warning };
+                    row.extend([
+                        part(look, name(next)),
+                        plain(&next.shown),
+                        part(Look::Faint, place(state, auth, next)),
+                    ]);
+                    if look == Look::Warning {
+                        row.push(part(look, note));
+                    }
+                }
                 None => row.extend(best_of_none(state, auth, explanation)),
             }
             row
@@ -148,15 +196,11 @@ fn best_of_none(state: &State, auth: &AgentAuth, explanation: &Explanation) -> V
         None if !auth.view.errors.is_empty() => vec![part(Look::Bad, "unknown: the store cannot be read")],
         None => vec![part(Look::Bad, "no credential")],
         Some(best) => vec![
-            part(Look::Bad, best.source.label()),
+            part(Look::Bad, name(best)),
             plain(&best.shown),
-            part(Look::Bad, reason(best, explanation, state.now())),
+            part(Look::Bad, reason(state, auth, explanation, best)),
         ],
     }
-}
-
-fn command(page: &mut Page, text: &str) {
-    page.line(6, &[plain("    "), part(Look::Command, text)]);
 }
 
 /// Providers in use without a credential, each with the ways to give it one.
@@ -170,7 +214,12 @@ fn missing(page: &mut Page, state: &State, auth: &AgentAuth, report: &StatusRepo
     }
     let env_file = state.layout.shorten(&state.layout.state_dir().join(".env"));
     for missing in &report.missing {
-        let needed: Vec<String> = missing.needed_by.iter().map(|(role, model)| format!("{role} {model}")).collect();
+        let more = missing.needed_by.len().saturating_sub(4);
+        let mut needed: Vec<String> =
+            missing.needed_by.iter().take(4).map(|(role, model)| format!("{role} {model}")).collect();
+        if more > 0 {
+            needed.push(format!("{more} more"));
+        }
         page.line(
             4,
             &[part(Look::Bad, missing.provider.as_str()), plain(format!("  needed by {}", needed.join(", ")))],
@@ -187,12 +236,27 @@ fn missing(page: &mut Page, state: &State, auth: &AgentAuth, report: &StatusRepo
                 ],
             );
         }
-        if let Some(login) = &help.login {
-            command(page, login);
+        if let Some(reference) = config_reference(state, &missing.provider) {
+            if reference.source == RefSource::Env && reference.has_valid_id() {
+                page.line(
+                    6,
+                    &[
+                        plain("    a line "),
+                        part(Look::Command, format!("{}=…", reference.id.trim())),
+                        plain(format!(" in {env_file}: its key in the config refers to that variable")),
+                    ],
+                );
+            }
+        } else if state.config.provider(&missing.provider).is_some() && help.variables.is_empty() {
+            let config = state.layout.shorten(state.layout.config_path());
+            page.line(6, &[plain(format!("    models.providers.{}.apiKey in {config}", missing.provider))]);
         }
-        command(page, "openclaw configure");
+        if let Some(login) = &help.login {
+            page.command(login);
+        }
+        page.command("openclaw configure");
         if let Some(other) = other_provider(report) {
-            command(page, &format!("openclaw models set {other}"));
+            page.command(&format!("openclaw models set {other}"));
         }
         if missing.provider.as_str() == "amazon-bedrock" {
             page.line(6, &[plain("    An instance role or SSO login of AWS is found at use and not shown here.")]);
@@ -212,7 +276,8 @@ fn other_provider(report: &StatusReport) -> Option<&'static str> {
 
 /// Everything else that needs somebody, each with what helps.
 fn attention(page: &mut Page, state: &State, auth: &AgentAuth, report: &StatusReport, troubles: &Troubles<'_>) {
-    let nothing = troubles.profiles.is_empty()
+    let nothing = troubles.stuck(report).next().is_none()
+        && troubles.profiles.is_empty()
         && troubles.waiting.is_empty()
         && troubles.conflicts.is_empty()
         && troubles.shadowed.is_empty()
@@ -225,28 +290,27 @@ fn attention(page: &mut Page, state: &State, auth: &AgentAuth, report: &StatusRe
     for error in &auth.view.errors {
         let path = state.layout.shorten(&error.path);
         page.line(4, &[part(Look::Bad, path), plain(format!("  {}; it is left as it is", error.message))]);
-        command(page, "openclaw doctor");
+        page.command("openclaw doctor");
     }
     for error in &report.ref_errors {
         page.line(4, &[part(Look::Bad, &error.path), plain(format!("  {}", error.message))]);
     }
+    for choice in troubles.stuck(report) {
+        let best = best_of_none(state, auth, choice);
+        let mut line = vec![part(Look::Bad, choice.provider.as_str())];
+        line.extend(best.into_iter().flat_map(|cell| [plain("  "), cell]));
+        page.line(4, &line);
+        for way in ways_out(state, auth, choice) {
+            page.command(&way);
+        }
+    }
     for (health, words) in &troubles.profiles {
         let look = if health.status == HealthStatus::Expiring { Look::Warning } else { Look::Bad };
-        page.line(4, &[part(look, health.id.as_str()), plain(format!("  {words}"))]);
-        command(page, &advice::renew(health));
+        let id = if health.id.as_str().is_empty() { "\"\"" } else { health.id.as_str() };
+        page.line(4, &[part(look, id), plain(format!("  {words}"))]);
+        page.command(&advice::renew(health));
     }
-    for entry in troubles.waiting {
-        let until = WordyDuration(entry.window.until_ms - state.now().as_f64());
-        let usage = auth.view.profiles.usage(&entry.id);
-        let reason = match entry.window.kind {
-            WindowKind::Disabled => entry.reason.as_deref(),
-            WindowKind::Cooldown => usage.and_then(|stats| stats.cooldown_reason.as_deref()),
-        };
-        let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
-        let words = format!("  {}{reason}, free again in {until}", entry.window.kind.as_str());
-        page.line(4, &[part(Look::Warning, entry.id.as_str()), plain(words)]);
-        command(page, &format!("openclaw models auth clear-cooldown {}", advice::quoted(entry.id.as_str())));
-    }
+    waiting(page, state, auth, troubles.waiting);
     for conflict in &troubles.conflicts {
         let ((used, used_value), (unused, unused_value)) = (&conflict.used, &conflict.unused);
         page.line(
@@ -264,6 +328,41 @@ fn attention(page: &mut Page, state: &State, auth: &AgentAuth, report: &StatusRe
         );
     }
     page.gap();
+}
+
+/// Profiles in a window; many of one provider are told together.
+fn waiting(page: &mut Page, state: &State, auth: &AgentAuth, entries: &[UnusableProfile]) {
+    const TOGETHER: usize = 4;
+    let mut by_provider: Vec<(&str, Vec<&UnusableProfile>)> = Vec::new();
+    for entry in entries {
+        let provider = entry.provider.as_deref().unwrap_or("profiles that are gone");
+        match by_provider.iter_mut().find(|(known, _)| *known == provider) {
+            Some((_, group)) => group.push(entry),
+            None => by_provider.push((provider, vec![entry])),
+        }
+    }
+    for (provider, group) in by_provider {
+        if group.len() >= TOGETHER {
+            // Soonest first, so the first tells when the next one is free.
+            let until = WordyDuration(group[0].window.until_ms - state.now().as_f64());
+            let words = format!("  {} profiles in cooldown, the next is free in {until}", group.len());
+            page.line(4, &[part(Look::Warning, provider), plain(words)]);
+            page.command("openclaw models auth list");
+            continue;
+        }
+        for entry in group {
+            let until = WordyDuration(entry.window.until_ms - state.now().as_f64());
+            let usage = auth.view.profiles.usage(&entry.id);
+            let reason = match entry.window.kind {
+                WindowKind::Disabled => entry.reason.as_deref(),
+                WindowKind::Cooldown => usage.and_then(|stats| stats.cooldown_reason.as_deref()),
+            };
+            let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+            let words = format!("  {}{reason}, free again in {until}", entry.window.kind.as_str());
+            page.line(4, &[part(Look::Warning, entry.id.as_str()), plain(words)]);
+            page.command(&advice::clear_cooldown(entry.id.as_str()));
+        }
+    }
 }
 
 /// `Label         : value`, as wide as the reference has it.
@@ -411,9 +510,9 @@ fn health(page: &mut Page, state: &State, auth: &AgentAuth, report: &StatusRepor
 /// What follows the status of a login or token.
 fn ending(health: &ProfileHealth, now: Timestamp) -> String {
     match (health.status, health.ends_at_ms) {
-        (HealthStatus::Static, _) => ", does not expire".to_owned(),
+        (HealthStatus::Static, _) => String::new(),
         (HealthStatus::Expired, Some(ends)) => format!(" {} ago", WordyDuration(ends - now.as_f64())),
-        (HealthStatus::Ok | HealthStatus::Expiring, Some(_)) => format!(", {}", advice::time_left(health, now)),
-        _ => ", expires unknown".to_owned(),
+        (HealthStatus::Ok | HealthStatus::Expiring, Some(_)) => format!(" {}", advice::time_left(health, now)),
+        _ => " expires unknown".to_owned(),
     }
 }
