@@ -5,6 +5,7 @@ mod arrows;
 mod bench;
 mod ci;
 mod generate;
+mod proof;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,6 +19,7 @@ Tasks of this project: cargo xtask <task>
   ci                                 everything that must pass: format, lints, structure, generated files, tests, docs
   conformance [--bin PATH] [AREA]    recorded behaviour, against this program or another
   bench                              time, memory and size of whole commands, beside /bin/true
+  proof [kill [ROUNDS]|race]         killed in the middle of writes, and many writers at once
   gen [--check]                      write the files that are made from others, or tell which are out of date
 ";
 
@@ -41,6 +43,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["ci"] => ci::run(&shell, &root),
         ["conformance", rest @ ..] => conformance(&shell, rest),
         ["bench"] => bench::run(&shell, &root),
+        ["proof", rest @ ..] => proof::run(&shell, &root, rest),
         ["gen"] => generate::run(&root, false),
         ["gen", "--check"] => generate::run(&root, true),
         [] | ["help" | "--help" | "-h"] => {

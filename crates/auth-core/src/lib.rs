@@ -41,6 +41,7 @@ mod env_credential;
 mod environment;
 mod explain;
 mod health;
+pub mod login_input;
 pub mod model;
 mod order;
 mod profile;

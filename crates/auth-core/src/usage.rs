@@ -187,6 +187,12 @@ impl UsageStats {
         Self { last_used_ms: self.last_used_ms, last_failure_ms: self.last_failure_ms, ..Self::default() }
     }
 
+    /// What a new secret leaves behind: as [`after_clearing`](Self::after_clearing).
+    #[must_use]
+    pub fn after_new_credential(&self) -> Self {
+        self.after_clearing()
+    }
+
     /// What a failure leaves behind (spec 07 section 5.4). The caller skips exempt providers.
     #[must_use]
     pub fn after_failure(

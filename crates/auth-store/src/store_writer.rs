@@ -146,17 +146,17 @@ impl<'a> StoreWriter<'a> {
     }
 
     /// Writes the store if it changed, and then puts a legacy file that was taken over out of the way. The guard shows
-    /// that the lock is held; `touched` names the profiles that the change is about.
+    /// that the lock is held; without one it is a dry run: checked, but not written. `touched` names the profiles that
+    /// the change is about.
     ///
     /// # Errors
     ///
     /// When the change would lose something it is not about, or the file cannot be written.
     pub fn write(
         &self,
-        guard: &LockGuard<'_>,
+        guard: Option<&LockGuard<'_>>,
         open: &OpenStore,
         touched: &[&ProfileId],
-        run: Run,
     ) -> Result<StoreChange, StoreWriteError> {
         let path = self.path();
         let text = open.document.to_text(touched).map_err(|error: StoreEditError| StoreWriteError::NotValid {
@@ -169,7 +169,7 @@ impl<'a> StoreWriter<'a> {
             imported: open.legacy.map_or(0, |import| import.from_auth + import.from_oauth),
             notes: Vec::new(),
         };
-        if changed && run == Run::Real {
+        if let Some(guard) = guard.filter(|_| changed) {
             replace(guard, &path, text.as_bytes(), self.host)?;
             change.notes.extend(open.legacy.and_then(|import| self.retire_legacy(import, &text)));
         }
@@ -271,7 +271,7 @@ mod tests {
                 let id = ProfileId::new(id);
                 open.document
                     .put_profile(&id, &[("type", json!("token")), ("provider", json!("p")), ("token", json!("t"))]);
-                writer.write(&guard, &open, &[&id], Run::Real)
+                writer.write(Some(&guard), &open, &[&id])
             })
         }
 
@@ -317,7 +317,7 @@ mod tests {
                 let guard = writer.lock().unwrap();
                 let mut open = writer.read().unwrap();
                 open.document.set_order(&ProviderId::normalise("p"), None);
-                writer.write(&guard, &open, &[], Run::Real).unwrap().changed
+                writer.write(Some(&guard), &open, &[]).unwrap().changed
             })
         };
         assert!(!clear(&bench) && !bench.agent.join(STORE_FILE).exists());

@@ -83,6 +83,10 @@ pub(crate) enum ModelsCommand {
     Status(Status),
     /// The models in use, and whether their provider has a credential
     List(List),
+    /// Use this model by default
+    Set(SetModel),
+    /// Use this model for images
+    SetImage(SetModel),
     /// Stored credentials and the order in which they are tried
     Auth(Auth),
     /// Short names of models
@@ -157,6 +161,26 @@ pub(crate) struct List {
     pub(crate) agent: Agent,
 }
 
+/// Options of every command that changes something.
+#[derive(Debug, Args)]
+pub(crate) struct Change {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Check and show what would change; write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetModel {
+    /// provider/model, or an alias
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) change: Change,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct AliasesGroup {
     #[command(subcommand)]
@@ -167,6 +191,29 @@ pub(crate) struct AliasesGroup {
 pub(crate) enum AliasesCommand {
     /// Print every alias
     List(Output),
+    /// Give a model a short name
+    Add(AliasAdd),
+    /// Take a short name away
+    Remove(AliasRemove),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AliasAdd {
+    /// The short name
+    pub(crate) alias: String,
+    /// provider/model
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) change: Change,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AliasRemove {
+    /// The short name
+    pub(crate) alias: String,
+    #[command(flatten)]
+    pub(crate) change: Change,
 }
 
 #[derive(Debug, Args)]
@@ -179,6 +226,12 @@ pub(crate) struct FallbacksGroup {
 pub(crate) enum FallbacksCommand {
     /// Print the fallbacks
     List(Output),
+    /// Try one more model
+    Add(SetModel),
+    /// Try one model less
+    Remove(SetModel),
+    /// Try no other model
+    Clear(Change),
 }
 
 #[derive(Debug, Args)]
@@ -197,6 +250,74 @@ pub(crate) enum AuthCommand {
     Why(AuthWhy),
     /// The order in which the profiles of a provider are tried
     Order(Order),
+    /// Store an API key: asked for on a terminal, else read from standard input
+    PasteApiKey(PasteApiKey),
+    /// Store a static token: asked for on a terminal, else read from standard input
+    PasteToken(PasteToken),
+    /// Remove stored credentials
+    #[command(visible_alias = "logout")]
+    Remove(Remove),
+    /// Let profiles be used again that are in cooldown or disabled
+    ClearCooldown(ClearCooldown),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PasteApiKey {
+    /// The provider
+    #[arg(long, value_name = "ID")]
+    pub(crate) provider: String,
+    /// The id to store it under; PROVIDER:default when left out
+    #[arg(long, value_name = "ID")]
+    pub(crate) profile_id: Option<String>,
+    #[command(flatten)]
+    pub(crate) change: Change,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PasteToken {
+    /// The provider
+    #[arg(long, value_name = "ID")]
+    pub(crate) provider: String,
+    /// The id to store it under; PROVIDER:manual when left out
+    #[arg(long, value_name = "ID")]
+    pub(crate) profile_id: Option<String>,
+    /// How long it holds: 365d, 12h, 1d12h; a bare number means days
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    pub(crate) expires_in: Option<String>,
+    #[command(flatten)]
+    pub(crate) change: Change,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Remove {
+    /// The profiles
+    #[arg(value_name = "PROFILE", required = true)]
+    pub(crate) ids: Vec<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) change: Change,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClearCooldown {
+    /// The profiles
+    #[arg(value_name = "PROFILE")]
+    pub(crate) ids: Vec<String>,
+    /// Every profile of the agent
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) change: Change,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
 }
 
 #[derive(Debug, Args)]
@@ -235,6 +356,35 @@ pub(crate) struct Order {
 pub(crate) enum OrderCommand {
     /// Print the order of a provider
     Get(OrderGet),
+    /// Set the order of a provider
+    Set(OrderSet),
+    /// Go back to the automatic order
+    Clear(OrderClear),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OrderSet {
+    /// The profiles, first one first
+    #[arg(value_name = "PROFILE", required = true)]
+    pub(crate) ids: Vec<String>,
+    /// The provider
+    #[arg(long, value_name = "ID")]
+    pub(crate) provider: String,
+    #[command(flatten)]
+    pub(crate) change: Change,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OrderClear {
+    /// The provider
+    #[arg(long, value_name = "ID")]
+    pub(crate) provider: String,
+    #[command(flatten)]
+    pub(crate) change: Change,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod failure;
 mod output;
+mod prompt;
 mod render;
 mod root_options;
 mod upstream;

@@ -1,5 +1,6 @@
 //! What the auth commands read from `openclaw.json`: checked, then typed.
 
+pub mod edit;
 mod schema;
 mod template;
 mod view;

@@ -1,20 +1,28 @@
 //! From the command line to the command that answers it.
 
+mod auth_cooldown;
 mod auth_list;
 mod auth_order;
+mod auth_paste;
+mod auth_remove;
 mod auth_why;
+mod change;
 mod model_list;
 mod model_names;
+mod model_settings;
 mod status;
 
 use std::ffi::OsString;
 
+use auth_core::config::edit;
 use auth_store::{RealHost, State};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
+use self::model_settings::Setting;
 use crate::args::{
-    AliasesCommand, Auth, AuthCommand, Cli, Command, FallbacksCommand, LogLevel, ModelsCommand, OrderCommand, innermost,
+    AliasesCommand, Auth, AuthCommand, Cli, Command, FallbacksCommand, FallbacksGroup, LogLevel, ModelsCommand,
+    OrderCommand, innermost,
 };
 use crate::failure::Failure;
 use crate::output::{print_text, remark};
@@ -117,21 +125,82 @@ fn try_run(arguments: &[OsString]) -> Result<u8, Failure> {
                 let form = status::Form::of(output.json, output.plain)?;
                 model_names::aliases(&open()?, form)
             }
+            Some(AliasesCommand::Add(args)) => model_settings::run(
+                &open()?,
+                &args.change,
+                &Setting {
+                    command: "models aliases add",
+                    edit: &|root| edit::add_alias(root, &args.alias, &args.model),
+                    result: &|key| format!("Alias {} -> {key}", args.alias.trim()),
+                    needs_auth: false,
+                },
+            ),
+            Some(AliasesCommand::Remove(args)) => model_settings::run(
+                &open()?,
+                &args.change,
+                &Setting {
+                    command: "models aliases remove",
+                    edit: &|root| edit::remove_alias(root, &args.alias),
+                    result: &|key| format!("Alias {} removed ({key} stays)", args.alias.trim()),
+                    needs_auth: false,
+                },
+            ),
         },
-        Some(ModelsCommand::Fallbacks(group)) => match &group.command {
-            None => help(&tree, &["models", "fallbacks"], 1),
-            Some(FallbacksCommand::List(output)) => {
-                let form = status::Form::of(output.json, output.plain)?;
-                model_names::fallbacks(&open()?, form, model_names::Kind::Text)
-            }
-        },
-        Some(ModelsCommand::ImageFallbacks(group)) => match &group.command {
-            None => help(&tree, &["models", "image-fallbacks"], 1),
-            Some(FallbacksCommand::List(output)) => {
-                let form = status::Form::of(output.json, output.plain)?;
-                model_names::fallbacks(&open()?, form, model_names::Kind::Image)
-            }
-        },
+        Some(ModelsCommand::Set(args)) => model_settings::set(&open()?, &args.change, &args.model, false),
+        Some(ModelsCommand::SetImage(args)) => model_settings::set(&open()?, &args.change, &args.model, true),
+        Some(ModelsCommand::Fallbacks(group)) => run_fallbacks(&tree, group, &open, false),
+        Some(ModelsCommand::ImageFallbacks(group)) => run_fallbacks(&tree, group, &open, true),
+    }
+}
+
+fn run_fallbacks(
+    tree: &clap::Command,
+    group: &FallbacksGroup,
+    open: &dyn Fn() -> Result<Session, Failure>,
+    image: bool,
+) -> Result<u8, Failure> {
+    let (name, title) = if image { ("image-fallbacks", "Image fallback") } else { ("fallbacks", "Fallback") };
+    let slot = model_settings::slot(image);
+    match &group.command {
+        None => help(tree, &["models", name], 1),
+        Some(FallbacksCommand::List(output)) => {
+            let form = status::Form::of(output.json, output.plain)?;
+            let kind = if image { model_names::Kind::Image } else { model_names::Kind::Text };
+            model_names::fallbacks(&open()?, form, kind)
+        }
+        Some(FallbacksCommand::Add(args)) => model_settings::run(
+            &open()?,
+            &args.change,
+            &Setting {
+                command: if image { "models image-fallbacks add" } else { "models fallbacks add" },
+                edit: &|root| edit::add_fallback(root, slot, &args.model),
+                result: &|key| format!("{title} added: {key}"),
+                needs_auth: true,
+            },
+        ),
+        Some(FallbacksCommand::Remove(args)) => model_settings::run(
+            &open()?,
+            &args.change,
+            &Setting {
+                command: if image { "models image-fallbacks remove" } else { "models fallbacks remove" },
+                edit: &|root| edit::remove_fallback(root, slot, &args.model),
+                result: &|key| format!("{title} removed: {key}"),
+                needs_auth: false,
+            },
+        ),
+        Some(FallbacksCommand::Clear(change)) => model_settings::run(
+            &open()?,
+            change,
+            &Setting {
+                command: if image { "models image-fallbacks clear" } else { "models fallbacks clear" },
+                edit: &|root| {
+                    edit::clear_fallbacks(root, slot);
+                    Ok(String::new())
+                },
+                result: &|_| format!("{title} list cleared."),
+                needs_auth: false,
+            },
+        ),
     }
 }
 
@@ -152,7 +221,25 @@ fn run_auth(
             Some(OrderCommand::Get(args)) => {
                 auth_order::get(&open()?, args, agent(&[&args.agent, &order.agent, &auth.agent]).as_deref())
             }
+            Some(OrderCommand::Set(args)) => {
+                auth_order::set(&open()?, args, agent(&[&args.agent, &order.agent, &auth.agent]).as_deref())
+            }
+            Some(OrderCommand::Clear(args)) => {
+                auth_order::clear(&open()?, args, agent(&[&args.agent, &order.agent, &auth.agent]).as_deref())
+            }
         },
+        Some(AuthCommand::PasteApiKey(args)) => {
+            auth_paste::api_key(&open()?, args, agent(&[&args.agent, &auth.agent]).as_deref())
+        }
+        Some(AuthCommand::PasteToken(args)) => {
+            auth_paste::token(&open()?, args, agent(&[&args.agent, &auth.agent]).as_deref())
+        }
+        Some(AuthCommand::Remove(args)) => {
+            auth_remove::remove(&open()?, args, agent(&[&args.agent, &auth.agent]).as_deref())
+        }
+        Some(AuthCommand::ClearCooldown(args)) => {
+            auth_cooldown::clear(&open()?, args, agent(&[&args.agent, &auth.agent]).as_deref())
+        }
     }
 }
 

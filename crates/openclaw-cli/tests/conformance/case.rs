@@ -40,6 +40,8 @@ pub(crate) struct Step {
     pub(crate) args: Vec<String>,
     #[serde(default)]
     pub(crate) stdin: String,
+    /// On a terminal: what to wait for, and what to type then.
+    pub(crate) tty: Option<Vec<(String, String)>>,
     pub(crate) cwd: Option<String>,
     #[serde(default)]
     pub(crate) env: BTreeMap<String, String>,
@@ -167,10 +169,11 @@ fn run_step(case: &Case, step: &Step, binary: &Path, context: &Context) -> io::R
         .env("HOME", &context.home)
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .envs([("TERM", "xterm"), ("LANG", "C.UTF-8"), ("NO_COLOR", "1")])
-        .envs(case.env.iter().chain(&step.env).map(|(name, value)| (name, context.fill_text(value))))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+        .envs(case.env.iter().chain(&step.env).map(|(name, value)| (name, context.fill_text(value))));
+    if let Some(script) = &step.tty {
+        return run_on_terminal(command, script, context);
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         match stdin.write_all(context.fill_text(&step.stdin).as_bytes()) {
@@ -184,4 +187,42 @@ fn run_step(case: &Case, step: &Step, binary: &Path, context: &Context) -> io::R
         stdout: String::from_utf8_lossy(&done.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&done.stderr).into_owned(),
     })
+}
+
+/// How long a step on a terminal may wait for anything, in milliseconds. It ends a test that would hang; no verdict
+/// depends on it.
+const TERMINAL_MS: u64 = 60_000;
+
+fn run_on_terminal(command: Command, script: &[(String, String)], context: &Context) -> io::Result<Printed> {
+    let failed = |error: rexpect::error::Error| io::Error::other(error.to_string());
+    let mut session = rexpect::session::spawn_command(command, Some(TERMINAL_MS)).map_err(failed)?;
+    let mut shown = String::new();
+    for (wait, answer) in script {
+        let wait = context.fill_text(wait);
+        match session.exp_string(&wait) {
+            Ok(before) => shown.push_str(&before),
+            // The program ended before it asked: what it said is judged like anything else.
+            Err(rexpect::error::Error::EOF { got, .. }) => {
+                shown.push_str(&got);
+                break;
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        shown.push_str(&wait);
+        session.send(&context.fill_text(answer)).map_err(failed)?;
+        session.flush().map_err(failed)?;
+    }
+    shown.push_str(&session.exp_eof().unwrap_or_default());
+    let status = session.process.wait().map_err(failed)?;
+    let exit = match status {
+        rexpect::process::wait::WaitStatus::Exited(_, code) => code,
+        _ => -1,
+    };
+    Ok(Printed { exit, stdout: without_styles(&shown), stderr: String::new() })
+}
+
+/// The text without the sequences that move the cursor and set colours.
+fn without_styles(text: &str) -> String {
+    let sequences = regex::Regex::new("\u{1b}\\[[0-9;?]*[A-Za-z]|\u{1b}\\][^\u{7}]*\u{7}|\u{1b}[()][A-Z0-9]");
+    sequences.map_or_else(|_| text.to_owned(), |sequences| sequences.replace_all(text, "").into_owned())
 }

@@ -12,7 +12,7 @@ const WINDOW: usize = 9;
 const SECRET_FIELDS: &[&str] =
     &["key", "apiKey", "api_key", "token", "access", "refresh", "access_token", "refresh_token", "idToken", "password"];
 /// Well-known beginnings, which may show.
-const PREFIXES: &[&str] = &["sk-test-", "sk-proj-", "sk-or-v1-", "gsk_", "AIza", "xai-", "ghp_"];
+const PREFIXES: &[&str] = &["sk-test-", "sk-ant-oat01-", "sk-proj-", "sk-or-v1-", "gsk_", "AIza", "xai-", "ghp_"];
 
 /// Every step that printed a part of a secret.
 pub(crate) fn check(case: &Case, run: &Run) -> Vec<String> {
@@ -56,6 +56,7 @@ fn secrets(case: &Case, run: &Run) -> BTreeSet<String> {
         }
     }
     found.extend(case.run.iter().map(|step| step.stdin.trim().to_owned()));
+    found.extend(case.run.iter().flat_map(|step| step.tty.iter().flatten()).map(|(_, typed)| typed.trim().to_owned()));
     let template = |text: &str| text.contains(['$', '{']) || text.contains(char::is_whitespace);
     let name = |text: &str| text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
     found.retain(|text| text.len() >= 16 && !template(text) && !name(text) && !text.starts_with("http"));

@@ -1,0 +1,243 @@
+//! What every command that changes credentials shares: the writers, storing with its config entry, the report.
+
+use auth_core::config::edit::{ProfileLabels, register_profile};
+use auth_core::{AgentId, CredentialKind, Owner, ProfileId};
+use auth_store::{
+    AgentAuth, ConfigChange, ConfigWriteError, ConfigWriter, OpenStore, Run, StoreChange, StoreWriteError, StoreWriter,
+};
+use serde_json::{Map, Value, json};
+
+use super::Session;
+use crate::args::Change;
+use crate::failure::Failure;
+use crate::output::{Page, plain, print_json, remark};
+
+/// A command that changes the store of one agent.
+pub(crate) struct Changing<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) auth: AgentAuth,
+    pub(crate) agent: AgentId,
+    options: &'a Change,
+    command: &'static str,
+}
+
+/// A profile as the report names it.
+pub(crate) struct Stored<'a> {
+    pub(crate) id: ProfileId,
+    pub(crate) provider: &'a str,
+    pub(crate) kind: CredentialKind,
+    /// The members of the entry.
+    pub(crate) fields: Vec<(&'static str, Value)>,
+    pub(crate) expires: Option<f64>,
+}
+
+impl<'a> Changing<'a> {
+    /// Opens the agent that `--agent` names. `command` is the path of the command, for the log of writes.
+    pub(crate) fn open(
+        session: &'a Session,
+        options: &'a Change,
+        agent: Option<&str>,
+        command: &'static str,
+    ) -> Result<Self, Failure> {
+        let auth = session.state.agent_auth(agent, &session.host)?;
+        let agent = session.state.agent(agent)?;
+        Ok(Self { session, auth, agent, options, command })
+    }
+
+    pub(crate) fn run(&self) -> Run {
+        if self.options.dry_run { Run::Dry } else { Run::Real }
+    }
+
+    pub(crate) fn store_path(&self) -> String {
+        self.session.state.layout.shorten(&self.auth.store_path())
+    }
+
+    /// The owner of a profile that the agent sees; an error when it does not exist or is inherited.
+    pub(crate) fn own_profile(&self, id: &ProfileId) -> Result<(), Failure> {
+        match self.auth.view.profiles.get(id).map(|profile| profile.owner) {
+            Some(Owner::Agent) => Ok(()),
+            Some(Owner::Main) => Err(Failure::with_fix(
+                format!("Auth profile \"{id}\" belongs to agent main and is only inherited by {}.", self.agent),
+                format!("the same command with --agent {}", AgentId::main()),
+            )),
+            None => Err(Failure::with_fix(
+                format!("Auth profile \"{id}\" not found in {}.", self.auth.dir.display()),
+                "openclaw models auth list",
+            )),
+        }
+    }
+
+    /// Changes the store under its lock.
+    pub(crate) fn change_store(
+        &self,
+        touched: &[&ProfileId],
+        change: impl FnOnce(&mut OpenStore) -> Result<(), Failure>,
+    ) -> Result<StoreChange, Failure> {
+        let writer = self.store_writer();
+        let guard = match self.run() {
+            Run::Real => Some(writer.lock().map_err(store_failure)?),
+            Run::Dry => None,
+        };
+        let mut open = writer.read().map_err(store_failure)?;
+        change(&mut open)?;
+        let done = writer.write(guard.as_ref(), &open, touched).map_err(store_failure)?;
+        self.tell(&done);
+        Ok(done)
+    }
+
+    fn store_writer(&self) -> StoreWriter<'_> {
+        let state = &self.session.state;
+        StoreWriter::new(&self.auth.dir, &state.layout, &state.environment, &self.session.host)
+    }
+
+    fn config_writer(&self) -> ConfigWriter<'_> {
+        let state = &self.session.state;
+        ConfigWriter::new(&state.layout, &state.environment, &self.session.host, self.command)
+    }
+
+    fn tell(&self, done: &StoreChange) {
+        if done.imported > 0 {
+            self.session.warn(&format!("Note: {} credentials of legacy files were taken over", done.imported));
+        }
+        for note in &done.notes {
+            self.session.warn(&format!("Note: {note}"));
+        }
+    }
+
+    /// Changes the config.
+    pub(crate) fn change_config(
+        &self,
+        edit: &dyn Fn(&mut Value) -> Result<(), String>,
+    ) -> Result<ConfigChange, Failure> {
+        self.config_writer().edit(self.run(), edit).map_err(config_failure)
+    }
+
+    /// Stores credentials and registers them in the config: both, or neither.
+    pub(crate) fn store(
+        &self,
+        profiles: &[Stored<'_>],
+        edit: &dyn Fn(&mut Value) -> Result<(), String>,
+    ) -> Result<(), Failure> {
+        let edit = |root: &mut Value| {
+            for stored in profiles {
+                register_profile(root, &stored.id, stored.provider, stored.kind, ProfileLabels::default(), true);
+            }
+            edit(root)
+        };
+        // Everything is checked before anything is written.
+        self.config_writer().edit(Run::Dry, &edit).map_err(config_failure)?;
+        let ids: Vec<&ProfileId> = profiles.iter().map(|stored| &stored.id).collect();
+        let mut before = Vec::new();
+        self.change_store(&ids, |open| {
+            for stored in profiles {
+                before.push((
+                    stored.id.clone(),
+                    open.document.entry(&stored.id),
+                    open.store.usage(&stored.id).cloned(),
+                ));
+                open.document.put_profile(&stored.id, &stored.fields);
+                // A new secret is not locked out for what the old one did (04 section 1.3).
+                if let Some(stats) = open.store.usage(&stored.id) {
+                    open.document.set_usage(&stored.id, &stats.after_new_credential());
+                }
+            }
+            Ok(())
+        })?;
+        let written = self.config_writer().edit(self.run(), &edit);
+        if let Err(error) = written {
+            let undone = self.change_store(&ids, |open| {
+                for (id, entry, stats) in before {
+                    open.document.restore(&id, entry);
+                    if let Some(stats) = stats {
+                        open.document.set_usage(&id, &stats);
+                    }
+                }
+                Ok(())
+            });
+            let failure = config_failure(error);
+            return Err(match undone {
+                Ok(_) => failure,
+                Err(second) => Failure::new(format!(
+                    "{}\nThe credential is stored but not registered in the config: {}",
+                    failure.message.trim_start_matches("Error: "),
+                    second.message
+                )),
+            });
+        }
+        Ok(())
+    }
+
+    /// The report of stored credentials: `Updated …`, `Auth profile: …`, or one JSON object.
+    pub(crate) fn report(&self, profiles: &[Stored<'_>], notes: &[String]) -> Result<(), Failure> {
+        let entries: Vec<Value> = profiles
+            .iter()
+            .map(|stored| {
+                let mut entry = Map::new();
+                entry.insert("profileId".to_owned(), Value::from(stored.id.as_str()));
+                entry.insert("provider".to_owned(), Value::from(stored.provider));
+                entry.insert("mode".to_owned(), Value::from(stored.kind.as_str()));
+                if let Some(expires) = stored.expires {
+                    entry.insert(
+                        "expires".to_owned(),
+                        serde_json::to_value(crate::render::Ms(expires)).unwrap_or_default(),
+                    );
+                }
+                Value::Object(entry)
+            })
+            .collect();
+        if self.options.json {
+            for note in notes {
+                remark(note);
+            }
+            return self.print_head(json!({ "profiles": entries, "defaultModelApplied": false }));
+        }
+        let mut page = Page::for_stdout(self.session.no_color);
+        if self.options.dry_run {
+            page.line(2, &[plain("Dry run: nothing was written.")]);
+        }
+        let layout = &self.session.state.layout;
+        page.line(2, &[plain(format!("Updated {}", layout.shorten(layout.config_path())))]);
+        if self.session.state.config.known_agents().len() > 1 {
+            page.line(2, &[plain(format!("Agent: {} ({})", self.agent, self.store_path()))]);
+        }
+        for stored in profiles {
+            page.line(
+                2,
+                &[plain(format!("Auth profile: {} ({}/{})", stored.id, stored.provider, stored.kind.as_str()))],
+            );
+        }
+        for note in notes {
+            page.line(2, &[plain(note)]);
+        }
+        page.print()
+    }
+
+    /// One JSON object: `ok`, `agentId`, `dryRun` in a dry run, and what the command adds.
+    pub(crate) fn print_head(&self, more: Value) -> Result<(), Failure> {
+        let mut head = Map::new();
+        head.insert("ok".to_owned(), Value::from(true));
+        head.insert("agentId".to_owned(), Value::from(self.agent.as_str()));
+        if self.options.dry_run {
+            head.insert("dryRun".to_owned(), Value::from(true));
+        }
+        if let Value::Object(more) = more {
+            head.extend(more);
+        }
+        print_json(&head)
+    }
+
+    pub(crate) fn json(&self) -> bool {
+        self.options.json
+    }
+}
+
+pub(crate) fn store_failure(error: StoreWriteError) -> Failure {
+    Failure::new(error)
+}
+
+pub(crate) fn config_failure(error: ConfigWriteError) -> Failure {
+    match error {
+        ConfigWriteError::Invalid(invalid) => invalid.into(),
+        other => Failure::new(other),
+    }
+}

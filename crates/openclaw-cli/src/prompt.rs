@@ -1,0 +1,62 @@
+//! Asking on a terminal. Secrets are never echoed, and a cancelled question ends the command with nothing stored.
+
+use std::io::{self, IsTerminal, Read};
+
+use auth_core::Secret;
+
+use crate::failure::Failure;
+
+/// The most that is read from standard input for one secret, in bytes.
+const MAX_PIPED: u64 = 64 * 1024;
+
+/// Whether somebody can answer.
+pub(crate) fn is_interactive() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks for a secret until `accept` takes it. The mask shows that keys arrive, not which.
+pub(crate) fn secret<T>(question: &str, accept: &dyn Fn(&str) -> Result<T, String>) -> Result<T, Failure> {
+    loop {
+        let answer = answered(cliclack::password(question).mask('•').allow_empty().interact())?;
+        match accept(&answer) {
+            Ok(value) => return Ok(value),
+            Err(why) => told(cliclack::log::error(why))?,
+        }
+    }
+}
+
+/// Asks for yes or no.
+pub(crate) fn confirm(question: &str, default: bool) -> Result<bool, Failure> {
+    answered(cliclack::confirm(question).initial_value(default).interact())
+}
+
+/// One secret from standard input: its only line that is not blank.
+pub(crate) fn piped<T>(accept: &dyn Fn(&str) -> Result<T, String>) -> Result<T, Failure> {
+    let mut bytes = Vec::new();
+    let read = io::stdin().lock().take(MAX_PIPED + 1).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::new(format!("cannot read standard input: {error}")))?;
+    if bytes.len() as u64 > MAX_PIPED {
+        return Err(Failure::new("standard input is larger than 64 KiB; pipe one key or token"));
+    }
+    // Wiped when dropped, as the value made of it.
+    let text = String::from_utf8(bytes).map(Secret::new);
+    let text = text.map_err(|_| Failure::new("standard input is not UTF-8; pipe one key or token"))?;
+    let mut lines = text.reveal().lines().filter(|line| !line.trim().is_empty());
+    let line = lines.next().unwrap_or_default();
+    if lines.next().is_some() {
+        return Err(Failure::new("standard input has more than one line; pipe one key or token"));
+    }
+    accept(line).map_err(|why| Failure::new(format!("standard input: {why}")))
+}
+
+/// A question that was not answered is a cancel: exit code 130.
+fn answered<T>(result: io::Result<T>) -> Result<T, Failure> {
+    result.map_err(|error| match error.kind() {
+        io::ErrorKind::Interrupted => Failure { message: "Cancelled.".to_owned(), code: 130 },
+        _ => Failure::new(format!("cannot ask on this terminal: {error}")),
+    })
+}
+
+fn told(result: io::Result<()>) -> Result<(), Failure> {
+    result.map_err(|error| Failure::new(format!("cannot write to the terminal: {error}")))
+}
