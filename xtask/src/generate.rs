@@ -65,6 +65,7 @@ struct Provider {
     id: String,
     label: String,
     kind: String,
+    plugin: Option<String>,
     #[serde(default)]
     aliases: Vec<String>,
     env_vars: Vec<String>,
@@ -88,6 +89,19 @@ struct Auth {
     flag: Option<String>,
     #[serde(default)]
     deprecated_choices: Vec<String>,
+    setup: Option<Setup>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Setup {
+    model: String,
+    alias: Option<String>,
+    base_url: Option<String>,
+    api: Option<String>,
+    #[serde(default)]
+    profiles: Vec<String>,
+    env: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -110,7 +124,7 @@ fn catalogue(toml_path: &Path) -> Result<String> {
     writeln!(w, "//! The provider catalogue of {}.", table.r#for)?;
     writeln!(w, "//!")?;
     writeln!(w, "//! Generated from `data/providers.toml` by `cargo xtask gen`; do not edit.")?;
-    writeln!(w, "\nuse super::{{AuthKind, AuthMethod, CatalogueModel, ProviderInfo, ProviderKind}};")?;
+    writeln!(w, "\nuse super::{{AuthKind, AuthMethod, CatalogueModel, KeySetup, ProviderInfo, ProviderKind}};")?;
 
     let constant = |w: &mut String, doc: &str, name: &str, ty: &str, value: &str| {
         let visible = if name.ends_with("_ID_ALIASES") { "pub(super)" } else { "pub" };
@@ -185,6 +199,7 @@ fn write_providers(w: &mut String, providers: &[Provider]) -> Result<()> {
     for p in providers {
         let kind = if p.kind == "llm" { "Llm" } else { "Other" };
         writeln!(w, "ProviderInfo {{ id: {}, label: {}, kind: ProviderKind::{kind},", quoted(&p.id), quoted(&p.label))?;
+        writeln!(w, "plugin: {},", option(p.plugin.as_deref()))?;
         writeln!(w, "aliases: {}, env_vars: {},", list(&p.aliases), list(&p.env_vars))?;
         write!(w, "auth: &[")?;
         for a in &p.auth {
@@ -198,12 +213,13 @@ fn write_providers(w: &mut String, providers: &[Provider]) -> Result<()> {
             };
             write!(
                 w,
-                "AuthMethod {{ choice: {}, method: {}, kind: AuthKind::{kind}, label: {}, flag: {}, deprecated_choices: {} }},",
+                "AuthMethod {{ choice: {}, method: {}, kind: AuthKind::{kind}, label: {}, flag: {}, deprecated_choices: {}, setup: {} }},",
                 quoted(&a.choice),
                 quoted(&a.method),
                 quoted(&a.label),
                 option(a.flag.as_deref()),
-                list(&a.deprecated_choices)
+                list(&a.deprecated_choices),
+                a.setup.as_ref().map_or("None".to_owned(), |setup| setup.source(p))
             )?;
         }
         writeln!(w, "],\napis: {}, base_url: {},", list(&p.apis), option(p.base_url.as_deref()))?;
@@ -228,6 +244,24 @@ fn write_providers(w: &mut String, providers: &[Provider]) -> Result<()> {
     }
     writeln!(w, "];")?;
     Ok(())
+}
+
+impl Setup {
+    fn source(&self, provider: &Provider) -> String {
+        let profiles =
+            if self.profiles.is_empty() { vec![format!("{}:default", provider.id)] } else { self.profiles.clone() };
+        let endpoint = match (&self.base_url, &self.api) {
+            (Some(base_url), Some(api)) => format!("Some(({base_url:?}, {api:?}))"),
+            _ => "None".to_owned(),
+        };
+        format!(
+            "Some(KeySetup {{ profiles: {}, env_vars: {}, model: {}, alias: {}, endpoint: {endpoint} }})",
+            list(&profiles),
+            list(self.env.as_ref().unwrap_or(&provider.env_vars)),
+            quoted(&self.model),
+            option(self.alias.as_deref())
+        )
+    }
 }
 
 /// A number with an underscore between groups of three digits.

@@ -11,6 +11,8 @@ pub struct DotenvEntry {
     pub value: String,
     /// Line on which the entry begins, from 1.
     pub line: u32,
+    /// Line on which it ends: a quoted value may have several.
+    pub last_line: u32,
 }
 
 impl std::fmt::Debug for DotenvEntry {
@@ -32,7 +34,8 @@ pub fn parse_dotenv(text: &str) -> Vec<DotenvEntry> {
         let consumed = match entry(rest, line_end) {
             Some((name, value, consumed)) => {
                 if is_variable_name(name) {
-                    let entry = DotenvEntry { name: name.to_owned(), value, line };
+                    let last_line = line + newlines(&rest[..consumed]);
+                    let entry = DotenvEntry { name: name.to_owned(), value, line, last_line };
                     if let Some(earlier) = places.insert(entry.name.clone(), entries.len()) {
                         entries[earlier] = None;
                     }
@@ -43,10 +46,14 @@ pub fn parse_dotenv(text: &str) -> Vec<DotenvEntry> {
             None => line_end,
         };
         let consumed = (consumed + 1).min(rest.len());
-        line += u32::try_from(rest[..consumed].matches('\n').count()).unwrap_or(0);
+        line += newlines(&rest[..consumed]);
         rest = &rest[consumed..];
     }
     entries.into_iter().flatten().collect()
+}
+
+fn newlines(text: &str) -> u32 {
+    u32::try_from(text.matches('\n').count()).unwrap_or(0)
 }
 
 /// Reads the entry that begins on this line: name, value, and how many bytes it takes without its line end.

@@ -216,7 +216,7 @@ fn take_away(path: &Path, judged: &Holder, host: &dyn WriteHost) {
 }
 
 /// ISO 8601 in UTC with milliseconds.
-pub(crate) fn iso_time(ms: i64) -> String {
+pub fn iso_time(ms: i64) -> String {
     let time = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }

@@ -2,6 +2,8 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::onboard_args::{Configure, Onboard};
+
 /// Which credential do your agents use, does it still work, and what to do if not.
 ///
 /// Works on the state directory of OpenClaw (~/.openclaw). Start with: openclaw models status
@@ -49,6 +51,10 @@ pub(crate) enum LogLevel {
 pub(crate) enum Command {
     /// Models in use and the credentials behind them
     Models(Models),
+    /// Set up a provider: its credential, its model, its settings
+    Onboard(Box<Onboard>),
+    /// Change one part of the set-up
+    Configure(Configure),
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod failure;
+mod onboard_args;
 mod output;
 mod prompt;
 mod render;

@@ -30,6 +30,54 @@ pub(crate) fn confirm(question: &str, default: bool) -> Result<bool, Failure> {
     answered(cliclack::confirm(question).initial_value(default).interact())
 }
 
+/// Asks for a text that is not blank. An empty answer is the default, if there is one.
+pub(crate) fn text(question: &str, default: &str) -> Result<String, Failure> {
+    let mut input = cliclack::input(question);
+    if !default.is_empty() {
+        input = input.default_input(default);
+    }
+    let answer: String = answered(input.interact())?;
+    Ok(answer.trim().to_owned())
+}
+
+/// Asks for one of a list: value, label, hint. A long list can be searched.
+pub(crate) fn choose(
+    question: &str,
+    list: &[(&'static str, String, String)],
+    searchable: bool,
+) -> Result<&'static str, Failure> {
+    let mut select = cliclack::select(question).items(list).max_rows(12);
+    if searchable {
+        select = select.filter_mode();
+    }
+    answered(select.interact())
+}
+
+/// Begins a conversation.
+pub(crate) fn intro(title: &str) -> Result<(), Failure> {
+    told(cliclack::intro(title))
+}
+
+/// Ends a conversation.
+pub(crate) fn outro(text: &str) -> Result<(), Failure> {
+    told(cliclack::outro(text))
+}
+
+/// Says something within a conversation.
+pub(crate) fn remark(text: &str) -> Result<(), Failure> {
+    told(cliclack::log::info(text))
+}
+
+/// Says what is wrong within a conversation.
+pub(crate) fn complain(text: &str) -> Result<(), Failure> {
+    told(cliclack::log::error(text))
+}
+
+/// Shows a block of lines under a title.
+pub(crate) fn note(title: &str, text: &str) -> Result<(), Failure> {
+    told(cliclack::note(title, text))
+}
+
 /// One secret from standard input: its only line that is not blank.
 pub(crate) fn piped<T>(accept: &dyn Fn(&str) -> Result<T, String>) -> Result<T, Failure> {
     let mut bytes = Vec::new();

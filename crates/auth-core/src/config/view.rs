@@ -209,6 +209,12 @@ pub struct Config {
     pub secret_providers: IndexMap<String, SecretProvider>,
     /// `env.shellEnv`.
     pub shell_env: ShellEnvSetting,
+    /// Whether `plugins.enabled` is `false`.
+    pub plugins_disabled: bool,
+    /// `plugins.deny`.
+    pub plugins_denied: Vec<String>,
+    /// `agents.defaults.workspace`.
+    pub workspace: Option<String>,
 }
 
 impl Config {
@@ -258,6 +264,12 @@ impl Config {
                 enabled: at(&["env", "shellEnv", "enabled"]).and_then(Value::as_bool).unwrap_or(false),
                 timeout_ms: at(&["env", "shellEnv", "timeoutMs"]).and_then(Value::as_u64),
             },
+            plugins_disabled: at(&["plugins", "enabled"]) == Some(&Value::Bool(false)),
+            plugins_denied: at(&["plugins", "deny"])
+                .and_then(Value::as_array)
+                .map(|list| list.iter().filter_map(Value::as_str).map(|id| id.trim().to_owned()).collect())
+                .unwrap_or_default(),
+            workspace: at(&["agents", "defaults", "workspace"]).and_then(Value::as_str).map(str::to_owned),
         }
     }
 

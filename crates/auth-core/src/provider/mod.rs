@@ -114,6 +114,30 @@ pub struct AuthMethod {
     pub flag: Option<&'static str>,
     /// Earlier values of `--auth-choice` that mean the same.
     pub deprecated_choices: &'static [&'static str],
+    /// What a pasted key or token sets up; `None` where more than that is needed.
+    pub setup: Option<KeySetup>,
+}
+
+/// What signing in with one key sets up (spec 04 section 3.4).
+#[derive(Clone, Copy, Debug)]
+pub struct KeySetup {
+    /// The profiles that get the key, the one of the chosen provider among them.
+    pub profiles: &'static [&'static str],
+    /// Variables that may hold the key, in lookup order.
+    pub env_vars: &'static [&'static str],
+    /// The default model.
+    pub model: &'static str,
+    /// Short name of that model.
+    pub alias: Option<&'static str>,
+    /// Base URL and API of the provider block that is written, if one is.
+    pub endpoint: Option<(&'static str, &'static str)>,
+}
+
+impl KeySetup {
+    /// The variable that messages name: the first one for API keys.
+    pub fn canonical_variable(&self) -> Option<&'static str> {
+        self.env_vars.iter().find(|name| name.contains("KEY")).or(self.env_vars.first()).copied()
+    }
 }
 
 /// A model of the catalogue.
@@ -140,6 +164,8 @@ pub struct ProviderInfo {
     pub label: &'static str,
     /// What it is for.
     pub kind: ProviderKind,
+    /// The OpenClaw plugin that brings it.
+    pub plugin: Option<&'static str>,
     /// Other names accepted by sign-in and look-up, not by model references.
     pub aliases: &'static [&'static str],
     /// Credential variables in lookup order.

@@ -118,12 +118,7 @@ impl<'a> Changing<'a> {
         profiles: &[Stored<'_>],
         edit: &dyn Fn(&mut Value) -> Result<(), String>,
     ) -> Result<(), Failure> {
-        let edit = |root: &mut Value| {
-            for stored in profiles {
-                register_profile(root, &stored.id, stored.provider, stored.kind, ProfileLabels::default(), true);
-            }
-            edit(root)
-        };
+        let edit = registering(profiles, edit);
         // Everything is checked before anything is written.
         self.config_writer().edit(Run::Dry, &edit).map_err(config_failure)?;
         let ids: Vec<&ProfileId> = profiles.iter().map(|stored| &stored.id).collect();
@@ -165,6 +160,16 @@ impl<'a> Changing<'a> {
             });
         }
         Ok(())
+    }
+
+    /// What [`store`](Self::store) would change in the config, dotted.
+    pub(crate) fn preview(
+        &self,
+        profiles: &[Stored<'_>],
+        edit: &dyn Fn(&mut Value) -> Result<(), String>,
+    ) -> Result<Vec<String>, Failure> {
+        let change = self.config_writer().edit(Run::Dry, &registering(profiles, edit)).map_err(config_failure)?;
+        Ok(change.settings)
     }
 
     /// The report of stored credentials: `Updated …`, `Auth profile: …`, or one JSON object.
@@ -228,6 +233,19 @@ impl<'a> Changing<'a> {
 
     pub(crate) fn json(&self) -> bool {
         self.options.json
+    }
+}
+
+/// The change of the config that goes with storing profiles.
+fn registering<'e>(
+    profiles: &'e [Stored<'_>],
+    edit: &'e dyn Fn(&mut Value) -> Result<(), String>,
+) -> impl Fn(&mut Value) -> Result<(), String> + 'e {
+    move |root| {
+        for stored in profiles {
+            register_profile(root, &stored.id, stored.provider, stored.kind, ProfileLabels::default(), true);
+        }
+        edit(root)
     }
 }
 

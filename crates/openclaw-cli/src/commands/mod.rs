@@ -10,6 +10,9 @@ mod change;
 mod model_list;
 mod model_names;
 mod model_settings;
+mod onboard;
+mod setup_ask;
+mod setup_plan;
 mod status;
 
 use std::ffi::OsString;
@@ -98,8 +101,13 @@ fn try_run(arguments: &[OsString]) -> Result<u8, Failure> {
         Err(error) => return usage(&error, &command),
     };
     let cli = Cli::from_arg_matches(&matches).map_err(|error| usage_failure(&error, &command))?;
-    let Some(Command::Models(models)) = &cli.command else { return help(&tree, &[], 0) };
     let open = || Session::open(root.profile.as_deref(), &cli);
+    let models = match &cli.command {
+        None => return help(&tree, &[], 0),
+        Some(Command::Onboard(options)) => return onboard::run(&open, options),
+        Some(Command::Configure(options)) => return onboard::configure(&open, options),
+        Some(Command::Models(models)) => models,
+    };
 
     match &models.command {
         None => {

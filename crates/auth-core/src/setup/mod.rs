@@ -1,0 +1,14 @@
+//! Setting up a provider: which choice, whose key, and what it writes (spec 04 section 3).
+
+mod changes;
+mod choice;
+mod custom;
+mod key;
+
+pub use changes::{
+    ServerModel, WizardStamp, apply_default_model, apply_endpoint, apply_local_server, cloudflare_base_url,
+    enable_plugin, plugin_block, set_primary_only, stamp_wizard,
+};
+pub use choice::{Choice, ChoiceError, Chosen, choice_of_flag, key_flags, resolve_choice};
+pub use custom::{CustomInput, CustomKey, CustomProvider};
+pub use key::{FoundKey, InputMode, KeySource, KeyWanted, find_key};

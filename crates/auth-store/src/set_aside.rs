@@ -1,0 +1,74 @@
+//! Starting anew without losing what was there (spec 04 section 3.1, `--reset`).
+
+use std::path::{Path, PathBuf};
+
+use crate::host::Host;
+use crate::lock::{LockError, lock};
+use crate::replace::WriteError;
+use crate::write_host::WriteHost;
+
+/// Why something was not moved out of the way. It is where it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetAsideError {
+    /// Somebody is writing it.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// It cannot be renamed.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Renames a file or directory to `<name>.reset-<epoch ms>`, closed to others, and gives the new name; `None` when it
+/// does not exist.
+///
+/// # Errors
+///
+/// When its lock is kept by somebody else, or the directory above cannot be changed.
+pub fn set_aside(path: &Path, host: &dyn WriteHost) -> Result<Option<PathBuf>, SetAsideError> {
+    if !host.exists(path) {
+        return Ok(None);
+    }
+    let guard = lock(path, host)?;
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".reset-{}", now_ms(host)));
+    let aside = PathBuf::from(name);
+    let failed = |error| WriteError::new(path, &error);
+    host.rename(path, &aside).map_err(failed)?;
+    let mode = if aside.is_dir() { 0o700 } else { 0o600 };
+    host.set_mode(&aside, mode).map_err(failed)?;
+    // The new name is in place; a failing sync of the names cannot undo that.
+    let _ = host.sync_dir(path.parent().unwrap_or(path));
+    drop(guard);
+    Ok(Some(aside))
+}
+
+fn now_ms(host: &(impl Host + ?Sized)) -> i64 {
+    host.now().as_ms()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::write_host::faulty::FaultyHost;
+
+    #[test]
+    fn files_and_directories_move_out_of_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = FaultyHost::new(dir.path());
+        let (file, folder) = (dir.path().join("openclaw.json"), dir.path().join("credentials"));
+        std::fs::write(&file, "{}").unwrap();
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("oauth.json"), "{}").unwrap();
+        for (path, mode) in [(&file, 0o600), (&folder, 0o700)] {
+            let aside = set_aside(path, &host).unwrap().unwrap();
+            assert!(!path.exists() && aside.to_string_lossy().contains(".reset-"));
+            assert_eq!(aside.metadata().unwrap().permissions().mode() & 0o777, mode);
+            assert_eq!(set_aside(path, &host).unwrap(), None);
+        }
+        let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+        assert!(left.iter().all(|name| name.to_string_lossy().contains(".reset-")), "{left:?}");
+    }
+}

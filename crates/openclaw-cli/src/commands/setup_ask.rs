@@ -1,0 +1,317 @@
+//! The set-up as a conversation (spec 04 section 3.9): provider, method, key, a summary, and only then a write.
+
+use auth_core::provider::{AuthKind, AuthMethod, KeySetup, PROVIDERS, ProviderInfo, ProviderKind};
+use auth_core::setup::{Choice, InputMode, resolve_choice};
+use auth_core::{Secret, is_env_id, login_input, provider};
+
+use super::change::Changing;
+use super::onboard::SetUp;
+use super::setup_plan::{Plan, Planner, sign_in_advice};
+use crate::failure::Failure;
+use crate::onboard_args::Onboard;
+use crate::prompt;
+
+/// Where a key is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Profile,
+    Dotenv,
+    Reference,
+}
+
+/// The answers so far.
+struct Answers {
+    choice: Choice,
+    reported: String,
+    keep: Keep,
+    key: Option<Secret>,
+    /// The variable that a reference names.
+    variable: Option<String>,
+    options: Onboard,
+}
+
+/// Asks what to set up. `None` when the user chose to write nothing.
+pub(crate) fn ask(set_up: &SetUp<'_>, changing: &Changing<'_>) -> Result<Option<(Plan, String)>, Failure> {
+    prompt::intro("Set up a model provider")?;
+    if set_up.command == "onboard" && !set_up.options.accept_risk {
+        prompt::remark("Agents can read files and run commands of this machine. Run them where that is fine.")?;
+        if !prompt::confirm("Go on?", true)? {
+            prompt::outro("Nothing was written.")?;
+            return Ok(None);
+        }
+    }
+    loop {
+        let Some(choice) = chosen(set_up)? else {
+            prompt::outro("Nothing was written.")?;
+            return Ok(None);
+        };
+        let Some(answers) = answers_for(set_up, choice)? else {
+            if set_up.options.auth_choice.is_none() {
+                continue;
+            }
+            prompt::outro("Nothing was written.")?;
+            return Ok(None);
+        };
+        let mode = if answers.keep == Keep::Reference { InputMode::Reference } else { InputMode::Plaintext };
+        let planned = Planner {
+            config: &set_up.config,
+            situation: set_up.session.state.situation(&changing.auth),
+            options: &answers.options,
+            mode,
+            given: answers.key.as_ref(),
+            variable: answers.variable.as_deref(),
+        }
+        .plan(&answers.choice);
+        let mut plan = match planned {
+            Ok(plan) => plan,
+            Err(failure) => {
+                prompt::complain(failure.message.trim_start_matches("Error: "))?;
+                if set_up.options.auth_choice.is_some() {
+                    return Err(failure);
+                }
+                continue;
+            }
+        };
+        if answers.keep == Keep::Dotenv {
+            into_dotenv(&mut plan, &answers);
+        }
+        prompt::note("This will be written", &summary(set_up, changing, &plan, &answers)?)?;
+        if !prompt::confirm("Write it?", true)? {
+            prompt::outro("Nothing was written.")?;
+            return Ok(None);
+        }
+        return Ok(Some((plan, answers.reported)));
+    }
+}
+
+/// The choice: of `--auth-choice`, else asked for. `None` is "skip".
+fn chosen(set_up: &SetUp<'_>) -> Result<Option<(Choice, String)>, Failure> {
+    if let Some(typed) = set_up.options.auth_choice.as_deref() {
+        let typed = if typed.trim() == "codex-cli" { "openai-codex" } else { typed };
+        let chosen = resolve_choice(typed, set_up.options.token_provider.as_deref()).map_err(Failure::new)?;
+        return Ok(match chosen.choice {
+            Choice::Skip => None,
+            Choice::Interactive(info, method) => return Err(Failure::new(sign_in_advice(info, method))),
+            choice => Some((choice, chosen.reported)),
+        });
+    }
+    loop {
+        let mut items: Vec<(Option<&'static ProviderInfo>, String, String)> = providers()
+            .map(|info| {
+                let variable =
+                    info.env_vars.iter().find(|name| set_up.session.state.environment.credential(name).is_some());
+                let hint = variable.map_or(String::new(), |name| format!("{name} is set"));
+                (Some(info), info.label.to_owned(), hint)
+            })
+            .collect();
+        items.sort_by_key(|(_, label, hint)| (hint.is_empty(), label.to_lowercase()));
+        let named = |id: &'static str, label: &str, hint: &str| (id, label.to_owned(), hint.to_owned());
+        let mut list: Vec<(&'static str, String, String)> =
+            items.into_iter().map(|(info, label, hint)| (info.map_or("", |info| info.id), label, hint)).collect();
+        list.push(named("custom", "Another server", "compatible with OpenAI or Anthropic"));
+        list.push(named("skip", "Skip for now", "write nothing"));
+        match prompt::choose("Model provider (type to search)", &list, true)? {
+            "skip" => return Ok(None),
+            "custom" => return Ok(Some((Choice::Custom, "custom-api-key".to_owned()))),
+            id => {
+                if let Some(choice) = provider::find(id).map(method_of).transpose()?.flatten() {
+                    return Ok(Some(choice));
+                }
+            }
+        }
+    }
+}
+
+fn providers() -> impl Iterator<Item = &'static ProviderInfo> {
+    PROVIDERS.iter().filter(|info| info.kind == ProviderKind::Llm && !info.auth.is_empty())
+}
+
+/// How to sign in to a provider. `None` goes back to the list.
+fn method_of(info: &'static ProviderInfo) -> Result<Option<(Choice, String)>, Failure> {
+    let method = match info.auth {
+        [only] => only,
+        several => {
+            let mut list: Vec<(&'static str, String, String)> = several
+                .iter()
+                .map(|method| (method.choice, method.label.to_owned(), hint_of(method).to_owned()))
+                .collect();
+            list.push(("", "← Back".to_owned(), String::new()));
+            let picked = prompt::choose(&format!("How to sign in to {}", info.label), &list, false)?;
+            match several.iter().find(|method| method.choice == picked) {
+                Some(method) => method,
+                None => return Ok(None),
+            }
+        }
+    };
+    let chosen = resolve_choice(method.choice, None).map_err(Failure::new)?;
+    if let Choice::Interactive(info, method) = chosen.choice {
+        prompt::remark(&sign_in_advice(info, method))?;
+        return Ok(None);
+    }
+    Ok(Some((chosen.choice, chosen.reported)))
+}
+
+fn hint_of(method: &AuthMethod) -> &'static str {
+    match method.kind {
+        AuthKind::ApiKey => "",
+        AuthKind::Token => "a static token",
+        AuthKind::OAuth => "in the browser",
+        AuthKind::DeviceCode => "with a code",
+        AuthKind::Custom => "a local server",
+    }
+}
+
+/// What a choice still needs. `None` goes back to the list.
+fn answers_for(set_up: &SetUp<'_>, (choice, reported): (Choice, String)) -> Result<Option<Answers>, Failure> {
+    let given = set_up.options;
+    let mut options = Onboard {
+        custom_base_url: given.custom_base_url.clone(),
+        custom_model_id: given.custom_model_id.clone(),
+        custom_provider_id: given.custom_provider_id.clone(),
+        custom_compatibility: given.custom_compatibility.clone(),
+        cloudflare_ai_gateway_account_id: given.cloudflare_ai_gateway_account_id.clone(),
+        cloudflare_ai_gateway_gateway_id: given.cloudflare_ai_gateway_gateway_id.clone(),
+        token_profile_id: given.token_profile_id.clone(),
+        token_expires_in: given.token_expires_in.clone(),
+        ..Onboard::default()
+    };
+    let answers = |keep, key, options| Some(Answers { choice, reported, keep, key, variable: None, options });
+    match choice {
+        Choice::Key(info, method) => {
+            let Some(setup) = &method.setup else { return Ok(None) };
+            if info.id == "cloudflare-ai-gateway" {
+                fill(&mut options.cloudflare_ai_gateway_account_id, "Cloudflare account id", "")?;
+                fill(&mut options.cloudflare_ai_gateway_gateway_id, "Cloudflare gateway id", "")?;
+            }
+            let Some(keep) = keep_of(set_up, setup)? else { return Ok(None) };
+            if keep == Keep::Reference {
+                let variable = Some(reference(set_up, setup)?);
+                return Ok(answers(keep, None, options).map(|answers| Answers { variable, ..answers }));
+            }
+            let key = key(set_up, info, setup)?;
+            Ok(answers(keep, Some(key), options))
+        }
+        Choice::SetupToken(..) => {
+            let accept = |text: &str| login_input::token("anthropic", text).map_err(|why| why.to_string());
+            let token = prompt::secret("Paste Anthropic setup-token", &accept)?;
+            Ok(answers(Keep::Profile, Some(token), options))
+        }
+        Choice::LocalServer(info) => {
+            fill(&mut options.custom_base_url, &format!("Where {} listens", info.label), info.base_url.unwrap_or(""))?;
+            fill(&mut options.custom_model_id, "Model id", "")?;
+            let accept = |text: &str| login_input::pasted_api_key(text).map_err(|why| why.to_string());
+            let key = prompt::secret(&format!("Enter {} API key", info.label), &accept)?;
+            Ok(answers(Keep::Profile, Some(key), options))
+        }
+        Choice::Custom => {
+            fill(&mut options.custom_base_url, "Base URL", "http://127.0.0.1:8000/v1")?;
+            fill(&mut options.custom_model_id, "Model id", "")?;
+            if options.custom_compatibility.is_none() {
+                let kinds = [("openai", "OpenAI", "/chat/completions"), ("anthropic", "Anthropic", "/messages")];
+                let kinds = kinds.map(|(id, label, hint)| (id, label.to_owned(), hint.to_owned()));
+                options.custom_compatibility = Some(prompt::choose("What it speaks", &kinds, false)?.to_owned());
+            }
+            let accept = |text: &str| match login_input::pasted_api_key(text) {
+                Ok(key) => Ok(Some(key)),
+                Err(login_input::InputError::Empty) => Ok(None),
+                Err(why) => Err(why.to_string()),
+            };
+            let key = prompt::secret("Enter API key (empty if it needs none)", &accept)?;
+            Ok(answers(Keep::Profile, key, options))
+        }
+        Choice::Skip | Choice::Interactive(..) => Ok(None),
+    }
+}
+
+fn fill(option: &mut Option<String>, question: &str, default: &str) -> Result<(), Failure> {
+    if option.as_deref().is_none_or(|text| text.trim().is_empty()) {
+        *option = Some(prompt::text(question, default)?);
+    }
+    Ok(())
+}
+
+/// Where to keep the key. `None` goes back.
+fn keep_of(set_up: &SetUp<'_>, setup: &KeySetup) -> Result<Option<Keep>, Failure> {
+    match set_up.options.secret_input_mode.as_deref().and_then(InputMode::parse) {
+        Some(InputMode::Plaintext) => return Ok(Some(Keep::Profile)),
+        Some(InputMode::Reference) => return Ok(Some(Keep::Reference)),
+        None => {}
+    }
+    let variable = setup.canonical_variable().unwrap_or("the variable");
+    let list = [
+        (
+            "profile",
+            "In the credential store",
+            "auth-profiles.json, readable by you alone; works for a service".to_owned(),
+        ),
+        ("dotenv", "In the .env file of the state directory", format!("as {variable}")),
+        ("ref", "Elsewhere: keep only the name of a variable", "it has to be set wherever agents run".to_owned()),
+        ("", "← Back", String::new()),
+    ];
+    let list = list.map(|(id, label, hint)| (id, label.to_owned(), hint));
+    Ok(match prompt::choose("How do you want to provide this API key?", &list, false)? {
+        "profile" => Some(Keep::Profile),
+        "dotenv" => Some(Keep::Dotenv),
+        "ref" => Some(Keep::Reference),
+        _ => None,
+    })
+}
+
+/// The key: one that is in the environment, if the user wants it, else pasted.
+fn key(set_up: &SetUp<'_>, info: &ProviderInfo, setup: &KeySetup) -> Result<Secret, Failure> {
+    let environment = &set_up.session.state.environment;
+    let found = setup.env_vars.iter().find_map(|name| Some((*name, environment.credential(name)?)));
+    if let Some((name, (key, origin))) = found
+        && prompt::confirm(&format!("Use existing {name} ({origin}, {})?", key.masked()), true)?
+    {
+        return Ok(key);
+    }
+    let accept = |text: &str| login_input::pasted_api_key(text).map_err(|why| why.to_string());
+    prompt::secret(&format!("Enter {} API key", info.label), &accept)
+}
+
+/// The variable to refer to; it must hold something now.
+fn reference(set_up: &SetUp<'_>, setup: &KeySetup) -> Result<String, Failure> {
+    let environment = &set_up.session.state.environment;
+    let set = setup.env_vars.iter().find(|name| environment.credential(name).is_some()).copied();
+    let default = set.or(setup.canonical_variable()).unwrap_or_default();
+    loop {
+        let name = prompt::text("Which variable holds the key?", default)?;
+        if !is_env_id(&name) {
+            prompt::complain("A variable has capital letters, digits and underscores.")?;
+        } else if environment.credential(&name).is_none() {
+            prompt::complain(&format!("{name} is not set here; export it first, or choose another one."))?;
+        } else {
+            return Ok(name);
+        }
+    }
+}
+
+/// Moves the key of a plan from the store to the `.env` file.
+fn into_dotenv(plan: &mut Plan, answers: &Answers) {
+    let Choice::Key(_, method) = answers.choice else { return };
+    let variable = method.setup.and_then(|setup| setup.canonical_variable());
+    if let (Some(variable), Some(key)) = (variable, &answers.key) {
+        plan.profiles.clear();
+        plan.dotenv = Some((variable.to_owned(), key.clone()));
+    }
+}
+
+fn summary(set_up: &SetUp<'_>, changing: &Changing<'_>, plan: &Plan, answers: &Answers) -> Result<String, Failure> {
+    let layout = &set_up.session.state.layout;
+    let mut lines = Vec::new();
+    let masked = answers.key.as_ref().map_or_else(|| "a reference".to_owned(), Secret::masked);
+    for stored in &plan.profiles {
+        lines.push(format!("{}  {} ({masked})", changing.store_path(), stored.id));
+    }
+    if let Some((name, value)) = &plan.dotenv {
+        lines.push(format!("{}  {name} ({})", layout.shorten(&layout.state_dir().join(".env")), value.masked()));
+    }
+    let mut settings = set_up.preview(changing, plan)?;
+    settings.retain(|setting| !setting.starts_with("wizard") && !setting.starts_with("gateway"));
+    lines.push(format!("{}  {}", layout.shorten(layout.config_path()), settings.join(", ")));
+    if let Some(model) = &plan.model {
+        lines.push(format!("Default model: {model}"));
+    }
+    Ok(lines.join("\n"))
+}

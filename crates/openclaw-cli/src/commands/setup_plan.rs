@@ -1,0 +1,405 @@
+//! What setting up a provider would do, worked out before anything is written (spec 04 sections 3.3 to 3.8).
+
+use auth_core::config::edit::{ProfileLabels, register_profile};
+use auth_core::login_input::{self, duration_ms, setup_token_profile};
+use auth_core::provider::{AuthMethod, KeySetup, ProviderInfo};
+use auth_core::setup::{
+    Choice, CustomInput, CustomKey, CustomProvider, FoundKey, InputMode, KeySource, KeyWanted, ServerModel,
+    WizardStamp, apply_default_model, apply_endpoint, apply_local_server, cloudflare_base_url, enable_plugin, find_key,
+    plugin_block, set_primary_only, stamp_wizard,
+};
+use auth_core::{
+    Config, Credential, CredentialKind, Environment, ProfileId, ProviderId, RefSource, RefState, Secret, SecretRef,
+    Situation, resolve_order,
+};
+use auth_store::COMPATIBLE_VERSION;
+use serde_json::{Value, json};
+
+use super::change::Stored;
+use crate::failure::Failure;
+use crate::onboard_args::Onboard;
+
+/// A key that an API-key choice passes over: what begins so is a token.
+const OAUTH_TOKEN_PREFIX: &str = "sk-ant-oat";
+/// The variable that may hold a setup-token.
+const SETUP_TOKEN_VARIABLE: &str = "ANTHROPIC_OAUTH_TOKEN";
+/// The variable that may hold the key of a custom server.
+const CUSTOM_VARIABLE: &str = "CUSTOM_API_KEY";
+
+/// Everything that will be written, and what to say about it.
+#[derive(Default)]
+pub(crate) struct Plan {
+    /// Credentials for the store.
+    pub(crate) profiles: Vec<Stored<'static>>,
+    /// Profiles that are there already and are registered in the config.
+    pub(crate) existing: Vec<(ProfileId, &'static str)>,
+    /// A variable for the `.env` file of the state directory.
+    pub(crate) dotenv: Option<(String, Secret)>,
+    /// The new default model.
+    pub(crate) model: Option<String>,
+    /// Remarks.
+    pub(crate) notes: Vec<String>,
+    changes: Vec<ConfigStep>,
+}
+
+/// One change of the config.
+enum ConfigStep {
+    Plugin(&'static str),
+    Endpoint { provider: &'static str, base_url: String, api: &'static str, model: &'static str },
+    LocalServer { provider: &'static str, base_url: String, variable: &'static str, model: String },
+    Custom(CustomProvider, Option<CustomKey>),
+    DefaultModel(String, Option<&'static str>),
+    PrimaryOnly(String),
+}
+
+impl Plan {
+    /// Every profile of the plan: id, provider, mode.
+    pub(crate) fn named_profiles(&self) -> impl Iterator<Item = (&ProfileId, &'static str, &'static str)> {
+        let stored = self.profiles.iter().map(|stored| (&stored.id, stored.provider, stored.kind.as_str()));
+        let existing = self.existing.iter().map(|(id, provider)| (id, *provider, CredentialKind::ApiKey.as_str()));
+        stored.chain(existing)
+    }
+
+    /// Makes the changes of the config.
+    pub(crate) fn edit(&self, root: &mut Value, at: &str, command: &str) {
+        for (id, provider) in &self.existing {
+            register_profile(root, id, provider, CredentialKind::ApiKey, ProfileLabels::default(), true);
+        }
+        for step in &self.changes {
+            match step {
+                ConfigStep::Plugin(id) => enable_plugin(root, id),
+                ConfigStep::Endpoint { provider, base_url, api, model } => {
+                    let info = auth_core::provider::find(provider);
+                    let known = info.and_then(|info| info.models.iter().find(|known| known.id == *model));
+                    apply_endpoint(root, provider, base_url, api, model, known.and_then(|model| model.name));
+                }
+                ConfigStep::LocalServer { provider, base_url, variable, model } => {
+                    apply_local_server(root, ServerModel { provider, base_url, variable, model });
+                }
+                ConfigStep::Custom(custom, key) => custom.apply(root, key.as_ref()),
+                ConfigStep::DefaultModel(model, alias) => apply_default_model(root, model, *alias),
+                ConfigStep::PrimaryOnly(model) => set_primary_only(root, model),
+            }
+        }
+        stamp_wizard(root, WizardStamp { at, version: COMPATIBLE_VERSION, command });
+    }
+}
+
+/// What a plan is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Planner<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) situation: Situation<'a>,
+    pub(crate) options: &'a Onboard,
+    pub(crate) mode: InputMode,
+    /// The key or token that was given.
+    pub(crate) given: Option<&'a Secret>,
+    /// The only variable to look at, instead of those of the provider.
+    pub(crate) variable: Option<&'a str>,
+}
+
+impl Planner<'_> {
+    /// Works out what a choice would do.
+    ///
+    /// # Errors
+    ///
+    /// When something is missing, malformed or forbidden.
+    pub(crate) fn plan(&self, choice: &Choice) -> Result<Plan, Failure> {
+        let mut plan = Plan::default();
+        if let Some((info, plugin)) = choice.provider().and_then(|info| Some((info, info.plugin?))) {
+            if let Some(reason) = plugin_block(self.config, plugin) {
+                return Err(Failure::new(format!("{} plugin is disabled ({reason}).", info.label)));
+            }
+            plan.changes.push(ConfigStep::Plugin(plugin));
+        }
+        match choice {
+            Choice::Skip => {}
+            Choice::Key(info, method) => self.key(&mut plan, info, method)?,
+            Choice::SetupToken(..) => self.setup_token(&mut plan)?,
+            Choice::LocalServer(info) => self.local_server(&mut plan, info)?,
+            Choice::Custom => self.custom(&mut plan)?,
+            Choice::Interactive(info, method) => return Err(needs_a_person(method.choice, info, method)),
+        }
+        Ok(plan)
+    }
+
+    fn environment(&self) -> &Environment {
+        self.situation.environment
+    }
+
+    fn key(&self, plan: &mut Plan, info: &'static ProviderInfo, method: &AuthMethod) -> Result<(), Failure> {
+        let Some(setup) = &method.setup else { return Err(needs_a_person(method.choice, info, method)) };
+        let metadata = self.gateway_ids(info)?;
+        let profiles_count = !matches!(info.plugin, Some("minimax" | "stepfun"));
+        let existing = if profiles_count { self.usable_key_profile(info.id) } else { None };
+        let only = self.variable.map(|name| [name]);
+        let wanted = KeyWanted {
+            provider: info.id,
+            flag_name: method.flag.unwrap_or("--token"),
+            flag: self.given,
+            env_vars: only.as_ref().map_or(setup.env_vars, |only| &only[..]),
+            canonical: setup.canonical_variable().unwrap_or_default(),
+            mode: self.mode,
+            existing: existing.as_ref(),
+            not_starting_with: (info.id == "anthropic").then_some(OAUTH_TOKEN_PREFIX),
+        };
+        let found = find_key(&wanted, self.environment()).map_err(Failure::new)?;
+        let found = found.ok_or_else(|| Failure::new(wanted.missing(profiles_count)))?;
+        self.store_key(plan, info, setup.profiles, found, metadata.as_ref());
+        self.endpoint(plan, info, method, setup, metadata.as_ref())?;
+        plan.changes.push(ConfigStep::DefaultModel(setup.model.to_owned(), setup.alias));
+        plan.model = Some(setup.model.to_owned());
+        Ok(())
+    }
+
+    fn store_key(
+        &self,
+        plan: &mut Plan,
+        info: &'static ProviderInfo,
+        profiles: &[&str],
+        found: FoundKey,
+        metadata: Option<&GatewayIds>,
+    ) {
+        plan.notes.extend(found.notes);
+        let (field, value) = match &found.source {
+            KeySource::Existing(id) => {
+                plan.existing.push((id.clone(), info.id));
+                return;
+            }
+            KeySource::Flag(key) | KeySource::Copied { key, .. } => {
+                plan.notes.extend(login_input::suspicion(info.id, key));
+                ("key", Value::from(key.reveal()))
+            }
+            KeySource::Referenced(variable) => ("keyRef", self.env_reference(variable)),
+        };
+        for id in profiles {
+            // A key may serve a second provider of the same vendor.
+            let other = id.split(':').next().and_then(auth_core::provider::find);
+            let provider = other.map_or(info.id, |info| info.id);
+            let mut fields = vec![
+                ("type", Value::from(CredentialKind::ApiKey.as_str())),
+                ("provider", Value::from(provider)),
+                (field, value.clone()),
+            ];
+            if let Some(ids) = metadata {
+                fields.push(("metadata", json!({"accountId": ids.account, "gatewayId": ids.gateway})));
+            }
+            plan.profiles.push(Stored {
+                id: ProfileId::new(*id),
+                provider,
+                kind: CredentialKind::ApiKey,
+                fields,
+                expires: None,
+            });
+        }
+    }
+
+    fn endpoint(
+        &self,
+        plan: &mut Plan,
+        info: &'static ProviderInfo,
+        method: &AuthMethod,
+        setup: &KeySetup,
+        metadata: Option<&GatewayIds>,
+    ) -> Result<(), Failure> {
+        let Some((base_url, api)) = setup.endpoint else { return Ok(()) };
+        let (provider, model) = setup.model.split_once('/').unwrap_or((info.id, setup.model));
+        let mut base_url = base_url.to_owned();
+        if let Some(ids) = metadata {
+            base_url = cloudflare_base_url(&base_url, &ids.account, &ids.gateway).map_err(Failure::new)?;
+        }
+        if info.id == "zai" {
+            // The plain choice names no endpoint: one that is configured already stays.
+            let configured = self.config.provider(&ProviderId::normalise(info.id));
+            if let Some(known) = configured.and_then(|known| known.base_url.clone())
+                && method.choice == "zai-api-key"
+            {
+                base_url = known;
+            }
+            plan.notes.push(format!("The endpoint {base_url} was not tried; another one: --auth-choice zai-global, zai-cn, zai-coding-global or zai-coding-cn."));
+        }
+        plan.changes.push(ConfigStep::Endpoint { provider, base_url, api, model });
+        Ok(())
+    }
+
+    /// Account and gateway of Cloudflare: from the options, else from the stored profile.
+    fn gateway_ids(&self, info: &ProviderInfo) -> Result<Option<GatewayIds>, Failure> {
+        if info.id != "cloudflare-ai-gateway" {
+            return Ok(None);
+        }
+        let given =
+            |option: &Option<String>| option.as_deref().map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned);
+        let stored = || {
+            let profile = self.situation.store.get(&ProfileId::new("cloudflare-ai-gateway:default"))?;
+            serde_json::from_str::<Value>(profile.unknown.get("metadata")?.get()).ok()
+        };
+        let stored = stored().unwrap_or_default();
+        let stored = |name: &str| stored.get(name).and_then(Value::as_str).map(str::to_owned);
+        let account = given(&self.options.cloudflare_ai_gateway_account_id).or_else(|| stored("accountId"));
+        let gateway = given(&self.options.cloudflare_ai_gateway_gateway_id).or_else(|| stored("gatewayId"));
+        match (account, gateway) {
+            (Some(account), Some(gateway)) => Ok(Some(GatewayIds { account, gateway })),
+            _ => Err(Failure::new(
+                "Cloudflare AI Gateway setup requires --cloudflare-ai-gateway-account-id and --cloudflare-ai-gateway-gateway-id.",
+            )),
+        }
+    }
+
+    /// The first profile of a provider whose API key is there.
+    fn usable_key_profile(&self, provider: &str) -> Option<ProfileId> {
+        let Situation { store, refs, now, .. } = self.situation;
+        let order = resolve_order(self.config, store, &ProviderId::normalise(provider), None, now);
+        order.tried.into_iter().map(|entry| entry.id).find(|id| {
+            let Some(Credential::ApiKey { key }) = store.get(id).map(|profile| &profile.credential) else {
+                return false;
+            };
+            match key.resolved_reference(&self.config.ref_defaults) {
+                Some(reference) => matches!(refs.get(&reference), RefState::Resolved(_)),
+                None => key.inline().is_some_and(|key| !key.is_blank()),
+            }
+        })
+    }
+
+    /// A reference to a variable, through the alias that the config has for the environment.
+    fn env_ref(&self, variable: &str) -> SecretRef {
+        let declared = || {
+            let mut providers = self.config.secret_providers.iter();
+            providers.find(|(_, provider)| provider.source == RefSource::Env).map(|(alias, _)| alias.clone())
+        };
+        let alias = self.config.ref_defaults.env.clone().or_else(declared);
+        let provider = alias.unwrap_or_else(|| self.config.ref_defaults.alias(RefSource::Env).to_owned());
+        SecretRef { source: RefSource::Env, provider, id: variable.to_owned() }
+    }
+
+    fn env_reference(&self, variable: &str) -> Value {
+        let reference = self.env_ref(variable);
+        json!({"source": reference.source.as_str(), "provider": reference.provider, "id": reference.id})
+    }
+
+    fn setup_token(&self, plan: &mut Plan) -> Result<(), Failure> {
+        let lifetime = self.options.token_expires_in.as_deref().filter(|text| !text.trim().is_empty());
+        let lifetime = lifetime.map(duration_ms).transpose().map_err(Failure::new)?;
+        let name = self.options.token_profile_id.as_deref().map(str::trim).filter(|name| !name.is_empty());
+        let id = name.map_or_else(|| "anthropic:default".to_owned(), setup_token_profile);
+        if let Some(fault) = login_input::profile_id_fault(&id) {
+            return Err(Failure::new(format!("Invalid --token-profile-id: {fault}")));
+        }
+        let by_reference =
+            self.mode == InputMode::Reference && self.environment().credential(SETUP_TOKEN_VARIABLE).is_some();
+        let (field, value) = if by_reference {
+            ("tokenRef", self.env_reference(SETUP_TOKEN_VARIABLE))
+        } else {
+            let text = self.given.map(Secret::reveal).unwrap_or_default();
+            let token = login_input::token("anthropic", text).map_err(|why| {
+                Failure::new(format!("Anthropic setup-token auth requires --token with a valid setup-token.\n{why}"))
+            })?;
+            ("token", Value::from(token.reveal()))
+        };
+        let expires = lifetime.map(|ms| self.situation.now.as_f64() + ms);
+        let mut fields = vec![
+            ("type", Value::from(CredentialKind::Token.as_str())),
+            ("provider", Value::from("anthropic")),
+            (field, value),
+        ];
+        if let Some(expires) = expires {
+            fields.push(("expires", serde_json::to_value(crate::render::Ms(expires)).unwrap_or_default()));
+        }
+        let kind = CredentialKind::Token;
+        plan.profiles.push(Stored { id: ProfileId::new(id), provider: "anthropic", kind, fields, expires });
+        let model = auth_core::provider::find("anthropic").and_then(|info| info.default_model);
+        if let Some(model) = model {
+            plan.changes.push(ConfigStep::PrimaryOnly(model.to_owned()));
+            plan.model = Some(model.to_owned());
+        }
+        Ok(())
+    }
+
+    fn local_server(&self, plan: &mut Plan, info: &'static ProviderInfo) -> Result<(), Failure> {
+        let text = |option: &Option<String>| {
+            option.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        let model = text(&self.options.custom_model_id)
+            .ok_or_else(|| Failure::new(format!("Missing --custom-model-id for --auth-choice {}.", info.id)))?;
+        let base_url = text(&self.options.custom_base_url)
+            .or_else(|| info.base_url.map(str::to_owned))
+            .unwrap_or_default()
+            .trim_end_matches('/')
+            .to_owned();
+        let variable = info.env_vars.first().copied().unwrap_or(CUSTOM_VARIABLE);
+        let existing = self.usable_key_profile(info.id);
+        let wanted = KeyWanted {
+            provider: info.id,
+            flag_name: "--custom-api-key",
+            flag: self.given,
+            env_vars: info.env_vars,
+            canonical: variable,
+            mode: self.mode,
+            existing: existing.as_ref(),
+            not_starting_with: None,
+        };
+        let found = find_key(&wanted, self.environment()).map_err(Failure::new)?;
+        let found = found.ok_or_else(|| Failure::new(wanted.missing(true)))?;
+        self.store_key(plan, info, &[&format!("{}:default", info.id)], found, None);
+        let reference = format!("{}/{model}", info.id);
+        plan.changes.push(ConfigStep::LocalServer { provider: info.id, base_url, variable, model });
+        plan.changes.push(ConfigStep::DefaultModel(reference.clone(), None));
+        plan.model = Some(reference);
+        Ok(())
+    }
+
+    fn custom(&self, plan: &mut Plan) -> Result<(), Failure> {
+        let input = CustomInput {
+            base_url: self.options.custom_base_url.as_deref(),
+            model: self.options.custom_model_id.as_deref(),
+            provider_id: self.options.custom_provider_id.as_deref(),
+            compatibility: self.options.custom_compatibility.as_deref(),
+        };
+        let custom = CustomProvider::plan(input, self.config).map_err(Failure::new)?;
+        let wanted = KeyWanted {
+            provider: &custom.id,
+            flag_name: "--custom-api-key",
+            flag: self.given,
+            env_vars: &[CUSTOM_VARIABLE],
+            canonical: CUSTOM_VARIABLE,
+            mode: self.mode,
+            existing: None,
+            not_starting_with: None,
+        };
+        let found = find_key(&wanted, self.environment()).map_err(Failure::new)?;
+        let key = found.and_then(|found| {
+            plan.notes.extend(found.notes);
+            match found.source {
+                KeySource::Flag(key) | KeySource::Copied { key, .. } => Some(CustomKey::Plain(key)),
+                KeySource::Referenced(variable) => Some(CustomKey::Reference(self.env_ref(&variable))),
+                KeySource::Existing(_) => None,
+            }
+        });
+        if let Some(wanted) = &custom.renamed_from {
+            plan.notes.push(format!("{wanted} is another server already; this one is {}.", custom.id));
+        }
+        plan.model = Some(custom.model_reference());
+        plan.changes.push(ConfigStep::Custom(custom, key));
+        Ok(())
+    }
+}
+
+struct GatewayIds {
+    account: String,
+    gateway: String,
+}
+
+/// A choice that cannot be made by options alone, with the command that does it.
+pub(crate) fn needs_a_person(choice: &str, info: &ProviderInfo, method: &AuthMethod) -> Failure {
+    Failure::new(format!("Auth choice \"{choice}\" requires interactive mode.\n{}", sign_in_advice(info, method)))
+}
+
+/// How to sign in to a provider that this command does not sign in to.
+pub(crate) fn sign_in_advice(info: &ProviderInfo, method: &AuthMethod) -> String {
+    let label = info.label;
+    if let (Some(key), Some(variable)) = (info.synthetic_key, info.env_vars.first()) {
+        return format!("{label} needs no key. Put {variable}={key} into the .env file of the state directory.");
+    }
+    let several = info.auth.len() > 1;
+    let method = if several { format!(" --method {}", method.method) } else { String::new() };
+    format!("{label} has a sign-in of its own. Run: openclaw models auth login --provider {}{method}", info.id)
+}
