@@ -55,7 +55,7 @@ pub enum ConfigWriteError {
     #[error("config changed since last load; run the command again")]
     Changed,
     /// The lock was not had.
-    #[error("Failed to update the config (lock busy?). {0}")]
+    #[error("Failed to update the config{hint}. {0}", hint = .0.hint())]
     Lock(#[from] LockError),
     /// It could not be written.
     #[error(transparent)]

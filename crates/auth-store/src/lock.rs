@@ -61,6 +61,16 @@ pub enum LockError {
     },
 }
 
+impl LockError {
+    /// What the message of a failed write adds when somebody else was writing.
+    pub(crate) fn hint(&self) -> &'static str {
+        match self {
+            Self::Busy { .. } => " (lock busy?)",
+            Self::Refused { .. } => "",
+        }
+    }
+}
+
 /// Takes the lock of a file whose directory exists. `target` is the file; the lock stands beside it as
 /// `<target>.lock`.
 ///

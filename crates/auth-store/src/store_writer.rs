@@ -22,7 +22,7 @@ pub enum StoreWriteError {
     #[error("{READONLY} is set, so no credential store is changed. Unset it to go on.")]
     ReadOnly,
     /// The lock was not had.
-    #[error("Failed to update auth-profiles.json (lock busy?). {0}")]
+    #[error("Failed to update auth-profiles.json{hint}. {0}", hint = .0.hint())]
     Lock(#[from] LockError),
     /// The file is there but cannot be taken for a store.
     #[error("auth-profiles.json is not valid ({} {why}); run openclaw doctor", path.display())]

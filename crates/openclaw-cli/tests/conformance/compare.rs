@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::case::{Case, Context, Expect, Printed, Run};
 
@@ -66,7 +66,10 @@ fn check_file(path: &str, expect: &Value, context: &Context) -> Vec<String> {
         return full.symlink_metadata().map_or_else(|_| Vec::new(), |_| vec![": should be absent".to_owned()]);
     }
     let Ok(meta) = fs::metadata(&full) else { return vec![": missing".to_owned()] };
-    let mut problems = Vec::new();
+    // A misspelt expectation would check nothing.
+    let known = ["json", "text", "mode", "lacks"];
+    let unknown = expect.as_object().into_iter().flat_map(Map::keys).filter(|key| !known.contains(&key.as_str()));
+    let mut problems: Vec<String> = unknown.map(|key| format!(": unknown expectation {key:?}")).collect();
     let mode = format!("{:04o}", meta.permissions().mode() & 0o7777);
     if let Some(wanted) = expect["mode"].as_str().filter(|wanted| *wanted != mode) {
         problems.push(format!(": mode {mode}, want {wanted}"));
