@@ -41,6 +41,32 @@ pub enum DotenvWriteError {
     Write(#[from] WriteError),
 }
 
+/// What stood in a `.env` file before a variable was set.
+#[derive(Clone)]
+pub struct DotenvUndo {
+    path: PathBuf,
+    old: Secret,
+}
+
+impl std::fmt::Debug for DotenvUndo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DotenvUndo").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl DotenvUndo {
+    /// Puts the old text back.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be locked or written.
+    pub fn undo(&self, host: &dyn WriteHost) -> Result<(), DotenvWriteError> {
+        let guard = lock(&self.path, host)?;
+        replace(&guard, &self.path, self.old.reveal().as_bytes(), host)?;
+        Ok(())
+    }
+}
+
 /// Sets a variable in a `.env` file, which is made if it is not there and is 0600 afterwards.
 ///
 /// # Errors
@@ -51,7 +77,7 @@ pub fn set_dotenv_variable(
     name: &str,
     value: &Secret,
     host: &dyn WriteHost,
-) -> Result<(), DotenvWriteError> {
+) -> Result<DotenvUndo, DotenvWriteError> {
     make_parent(path, host)?;
     let guard = lock(path, host)?;
     let unreadable = |why: String| DotenvWriteError::Read { path: path.to_owned(), why };
@@ -65,7 +91,7 @@ pub fn set_dotenv_variable(
     if new != old {
         replace(&guard, path, new.as_bytes(), host)?;
     }
-    Ok(())
+    Ok(DotenvUndo { path: path.to_owned(), old: Secret::new(old) })
 }
 
 /// The text with the variable set. `None` when no way to write it is read back as it should be.
@@ -142,6 +168,8 @@ mod tests {
         let path = dir.path().join("state/.env");
         set_dotenv_variable(&path, "KEY", &Secret::new("sk-test-1"), &host).unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let undo = set_dotenv_variable(&path, "KEY", &Secret::new("sk-test-2"), &host).unwrap();
+        undo.undo(&host).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "KEY=sk-test-1\n");
     }
 

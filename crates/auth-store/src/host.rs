@@ -54,6 +54,66 @@ pub trait Host {
     fn run_login_shell(&self, shell: &LoginShell<'_>) -> Result<Vec<u8>, LoginShellError>;
 }
 
+/// A machine on which one file is not there: to see what reading would give without it.
+#[derive(Clone, Copy)]
+pub struct WithoutFile<'a> {
+    /// The machine.
+    pub host: &'a dyn Host,
+    /// The file.
+    pub path: &'a Path,
+}
+
+impl std::fmt::Debug for WithoutFile<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WithoutFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl WithoutFile<'_> {
+    fn shown(&self, path: &Path) -> io::Result<()> {
+        if path == self.path { Err(io::ErrorKind::NotFound.into()) } else { Ok(()) }
+    }
+}
+
+impl Host for WithoutFile<'_> {
+    fn variables(&self) -> Vec<(String, String)> {
+        self.host.variables()
+    }
+    fn unreadable_variables(&self) -> Vec<String> {
+        self.host.unreadable_variables()
+    }
+    fn current_dir(&self) -> PathBuf {
+        self.host.current_dir()
+    }
+    fn account_home(&self) -> Option<PathBuf> {
+        self.host.account_home()
+    }
+    fn now(&self) -> Timestamp {
+        self.host.now()
+    }
+    fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+        self.shown(path)?;
+        self.host.read(path, limit)
+    }
+    fn exists(&self, path: &Path) -> bool {
+        self.shown(path).is_ok() && self.host.exists(path)
+    }
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        self.shown(path)?;
+        self.host.real_path(path)
+    }
+    fn read_secure(&self, path: &Path, limit: u64) -> io::Result<(FileFacts, Vec<u8>)> {
+        self.shown(path)?;
+        self.host.read_secure(path, limit)
+    }
+    fn user_id(&self) -> u32 {
+        self.host.user_id()
+    }
+    fn run_login_shell(&self, shell: &LoginShell<'_>) -> Result<Vec<u8>, LoginShellError> {
+        self.host.run_login_shell(shell)
+    }
+}
+
 /// The machine itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealHost;

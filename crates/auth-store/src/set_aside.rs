@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::host::Host;
 use crate::lock::{LockError, lock};
 use crate::replace::WriteError;
 use crate::write_host::WriteHost;
@@ -19,19 +18,43 @@ pub enum SetAsideError {
     Write(#[from] WriteError),
 }
 
+/// Something that was moved out of the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// Where it was.
+    pub from: PathBuf,
+    /// Where it is.
+    pub to: PathBuf,
+}
+
+impl SetAside {
+    /// Puts it back, unless something else stands there now.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be renamed.
+    pub fn put_back(&self, host: &dyn WriteHost) -> Result<(), SetAsideError> {
+        if host.exists(&self.from) {
+            return Ok(());
+        }
+        host.rename(&self.to, &self.from).map_err(|error| WriteError::new(&self.to, &error))?;
+        Ok(())
+    }
+}
+
 /// Renames a file or directory to `<name>.reset-<epoch ms>`, closed to others, and gives the new name; `None` when it
 /// does not exist.
 ///
 /// # Errors
 ///
 /// When its lock is kept by somebody else, or the directory above cannot be changed.
-pub fn set_aside(path: &Path, host: &dyn WriteHost) -> Result<Option<PathBuf>, SetAsideError> {
+pub fn set_aside(path: &Path, host: &dyn WriteHost) -> Result<Option<SetAside>, SetAsideError> {
     if !host.exists(path) {
         return Ok(None);
     }
     let guard = lock(path, host)?;
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".reset-{}", now_ms(host)));
+    name.push(format!(".reset-{}", host.now().as_ms()));
     let aside = PathBuf::from(name);
     let failed = |error| WriteError::new(path, &error);
     host.rename(path, &aside).map_err(failed)?;
@@ -40,11 +63,7 @@ pub fn set_aside(path: &Path, host: &dyn WriteHost) -> Result<Option<PathBuf>, S
     // The new name is in place; a failing sync of the names cannot undo that.
     let _ = host.sync_dir(path.parent().unwrap_or(path));
     drop(guard);
-    Ok(Some(aside))
-}
-
-fn now_ms(host: &(impl Host + ?Sized)) -> i64 {
-    host.now().as_ms()
+    Ok(Some(SetAside { from: path.to_owned(), to: aside }))
 }
 
 #[cfg(test)]
@@ -64,8 +83,11 @@ mod tests {
         std::fs::write(folder.join("oauth.json"), "{}").unwrap();
         for (path, mode) in [(&file, 0o600), (&folder, 0o700)] {
             let aside = set_aside(path, &host).unwrap().unwrap();
-            assert!(!path.exists() && aside.to_string_lossy().contains(".reset-"));
-            assert_eq!(aside.metadata().unwrap().permissions().mode() & 0o777, mode);
+            assert!(!path.exists() && aside.to.to_string_lossy().contains(".reset-"));
+            aside.put_back(&host).unwrap();
+            assert!(path.exists() && !aside.to.exists());
+            let aside = set_aside(path, &host).unwrap().unwrap();
+            assert_eq!(aside.to.metadata().unwrap().permissions().mode() & 0o777, mode);
             assert_eq!(set_aside(path, &host).unwrap(), None);
         }
         let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();

@@ -108,6 +108,34 @@ fn what_cannot_be_meant_is_refused_before_anything_is_written() {
     for (options, says) in [
         (&["--auth-choice", "openai-api-key", "--mistral-api-key", CANARY][..], "--mistral-api-key does not belong"),
         (&["--auth-choice", "skip", "--mistral-api-key", CANARY], "--mistral-api-key does not belong"),
+        (&["--auth-choice", "openai-api-key", "--token", &long], "--token does not belong"),
+        (&["--token", &long, "--openai-api-key", CANARY], "Multiple API key flags"),
+        (
+            &[
+                "--auth-choice",
+                "vllm",
+                "--custom-model-id",
+                "m",
+                "--custom-base-url",
+                "not a url",
+                "--custom-api-key",
+                CANARY,
+            ],
+            "must be a valid URL",
+        ),
+        (
+            &[
+                "--auth-choice",
+                "custom-api-key",
+                "--custom-model-id",
+                "m",
+                "--custom-base-url",
+                "http://h/",
+                "--custom-provider-id",
+                "constructor",
+            ],
+            "must include letters",
+        ),
         (&["--auth-choice", "openai-codex"], "models auth login --provider openai-codex"),
         (&["--auth-choice", "ollama"], "OLLAMA_API_KEY=ollama-local"),
         (&["--auth-choice", "vllm"], "Missing --custom-model-id for --auth-choice vllm."),
@@ -201,4 +229,52 @@ fn a_dry_run_writes_nothing_and_standard_input_carries_secrets() {
         !printed.stdout.contains(CANARY)
             && read(&sandbox, ".openclaw/agents/main/agent/auth-profiles.json").contains(CANARY)
     );
+}
+
+#[test]
+fn a_reset_that_fails_leaves_everything_where_it_was() {
+    let sandbox = Sandbox::new()
+        .config("// mine\n{ agents: { defaults: { model: 'a/b' } } }")
+        .file(".openclaw/credentials/oauth.json", "{}")
+        .profiles("{broken");
+    let names = |sandbox: &Sandbox| sandbox.tree().into_keys().collect::<Vec<_>>();
+    let before = names(&sandbox);
+    let printed = onboard(&sandbox, &["--reset", "--openai-api-key", CANARY]);
+    assert!(printed.code == 1 && printed.stderr.contains("auth-profiles.json is not valid"), "{}", printed.stderr);
+    assert_eq!(names(&sandbox), before);
+    assert!(read(&sandbox, ".openclaw/openclaw.json").starts_with("// mine"));
+}
+
+#[test]
+fn a_reset_forgets_the_agents_and_variables_of_the_old_config() {
+    let config =
+        "{ agents: { list: [{ id: 'work', default: true }] }, env: { vars: { OPENAI_API_KEY: 'sk-test-old' } } }";
+    let sandbox = Sandbox::new().config(config);
+    let refused = onboard(&sandbox, &["--reset", "--auth-choice", "openai-api-key", "--secret-input-mode", "ref"]);
+    assert!(refused.code == 1 && read(&sandbox, ".openclaw/openclaw.json") == config, "{}", refused.stderr);
+    let printed = onboard(&sandbox, &["--reset", "--openai-api-key", CANARY]);
+    assert_eq!(printed.code, 0, "{}", printed.stderr);
+    assert!(sandbox.run(&["models", "auth", "list"]).stdout.contains("openai:default"));
+}
+
+#[test]
+fn a_key_never_goes_to_another_server_of_the_same_name() {
+    for _ in 0..5 {
+        let sandbox = Sandbox::new();
+        let run = |url: &str, more: &[&str]| {
+            let options = ["onboard", "--non-interactive", "--accept-risk", "--auth-choice", "custom-api-key"];
+            let custom = ["--custom-provider-id", "lab", "--custom-model-id", "m", "--custom-base-url", url];
+            let mut command = sandbox.command(&[&options[..], &custom[..], more].concat());
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+            command.spawn().expect("the program starts")
+        };
+        let (with_key, without) = (run("http://one/v1", &["--custom-api-key", CANARY]), run("http://two/v1", &[]));
+        for child in [with_key, without] {
+            child.wait_with_output().expect("it ends");
+        }
+        let config = json(&read(&sandbox, ".openclaw/openclaw.json"));
+        for block in config["models"]["providers"].as_object().into_iter().flat_map(serde_json::Map::values) {
+            assert!(block["apiKey"].is_null() || block["baseUrl"] == "http://one/v1", "{block}");
+        }
+    }
 }

@@ -53,11 +53,20 @@ pub fn set_primary_only(root: &mut Value, reference: &str) {
     defaults.insert("model".to_owned(), Value::Object(setting));
 }
 
-/// Writes the block of a provider: endpoint, API, and its default model if none of its models has that id. What else
+/// Writes the block of a provider: endpoint (unless the one that is there stays), API, and its default model if none of its models has that id. What else
 /// the block holds stays.
-pub fn apply_endpoint(root: &mut Value, provider: &str, base_url: &str, api: &str, model: &str, name: Option<&str>) {
+pub fn apply_endpoint(
+    root: &mut Value,
+    provider: &str,
+    base_url: Option<&str>,
+    api: &str,
+    model: &str,
+    name: Option<&str>,
+) {
     let block = provider_block(root, provider);
-    block.insert("baseUrl".to_owned(), Value::from(base_url));
+    if let Some(base_url) = base_url {
+        block.insert("baseUrl".to_owned(), Value::from(base_url));
+    }
     block.insert("api".to_owned(), Value::from(api));
     let models = models_of(block);
     if !models.iter().any(|entry| has_id(entry, model)) {
@@ -196,8 +205,8 @@ mod tests {
     #[test]
     fn endpoints_keep_what_the_user_wrote() {
         let mut root = json!({"models": {"mode": "replace", "providers": {"xai": {"headers": {"a": "b"}, "models": [{"id": "grok-4", "name": "Mine"}]}}}});
-        apply_endpoint(&mut root, "xai", "https://api.x.ai/v1", "openai-responses", "grok-4", None);
-        apply_endpoint(&mut root, "xai", "https://api.x.ai/v1", "openai-responses", "grok-5", Some("Grok 5"));
+        apply_endpoint(&mut root, "xai", Some("https://api.x.ai/v1"), "openai-responses", "grok-4", None);
+        apply_endpoint(&mut root, "xai", None, "openai-responses", "grok-5", Some("Grok 5"));
         assert_eq!(
             root["models"],
             json!({"mode": "replace", "providers": {"xai": {"headers": {"a": "b"},

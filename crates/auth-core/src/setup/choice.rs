@@ -68,7 +68,7 @@ pub enum ChoiceError {
     )]
     Unmatched(String),
     /// A name that never was one.
-    #[error("Unknown auth choice \"{0}\".\nThe choices: openclaw onboard --help")]
+    #[error("Unknown auth choice \"{0}\".\nThe choices: {known}", known = choice_names().collect::<Vec<_>>().join(", "))]
     Unknown(String),
 }
 
@@ -128,6 +128,11 @@ fn by_name(choice: &str) -> Option<Choice> {
         (AuthKind::Custom, _) if method.method == "custom" => Choice::LocalServer(info),
         _ => Choice::Interactive(info, method),
     })
+}
+
+/// Every value of `--auth-choice`.
+pub fn choice_names() -> impl Iterator<Item = &'static str> {
+    methods().map(|(_, method)| method.choice).chain(["custom-api-key", "skip"])
 }
 
 /// Every option that carries an API key, each once: the option, and the name of its provider for people.

@@ -69,15 +69,16 @@ impl CustomProvider {
             Some("anthropic") => "anthropic-messages",
             Some(_) => return Err("Invalid --custom-compatibility (use \"openai\" or \"anthropic\").".to_owned()),
         };
-        let url = parsed(&base_url)?;
+        let url = checked_base_url(&base_url)?;
         let host = url.host_str().unwrap_or_default().to_lowercase();
         let is_azure = host.ends_with(".services.ai.azure.com") || host.ends_with(".openai.azure.com");
         let base_url = if is_azure { azure_base_url(&url) } else { base_url };
         let api = if host.ends_with(".openai.azure.com") { "azure-openai-responses" } else { api };
         let wanted = match given(input.provider_id) {
-            Some(id) => {
-                slug(&id).ok_or_else(|| invalid("Custom provider ID must include letters, numbers, or hyphens."))?
-            }
+            // Names with a meaning of their own to programs in JavaScript that read the config.
+            Some(id) => slug(&id)
+                .filter(|id| !matches!(id.as_str(), "constructor" | "prototype"))
+                .ok_or_else(|| invalid("Custom provider ID must include letters, numbers, or hyphens."))?,
             None => derived_id(&url),
         };
         let free = |id: &str| {
@@ -103,8 +104,19 @@ impl CustomProvider {
     }
 
     /// Writes its block and makes its model the default one. Without a key the old one stays.
-    pub fn apply(&self, root: &mut Value, key: Option<&CustomKey>) {
+    ///
+    /// # Errors
+    ///
+    /// When its id stands for another server by now: a key must not go to a server it was not given for.
+    pub fn apply(&self, root: &mut Value, key: Option<&CustomKey>) -> Result<(), String> {
         let block = provider_block(root, &self.id);
+        let known = block.get("baseUrl").and_then(Value::as_str).filter(|known| !known.contains("${"));
+        if known.is_some_and(|known| !self.is_same_server(known)) {
+            return Err(format!(
+                "models.providers.{} was given another server meanwhile; run the command again",
+                self.id
+            ));
+        }
         block.insert("baseUrl".to_owned(), Value::from(self.base_url.as_str()));
         block.insert("api".to_owned(), Value::from(self.api));
         if let Some(key) = key {
@@ -137,6 +149,12 @@ impl CustomProvider {
                 .entry("thinking")
                 .or_insert_with(|| Value::from("medium"));
         }
+        Ok(())
+    }
+
+    fn is_same_server(&self, known: &str) -> bool {
+        let host = |url: &str| Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        known == self.base_url || (self.is_azure && host(known).is_some() && host(known) == host(&self.base_url))
     }
 
     fn model_entry(&self) -> Map<String, Value> {
@@ -179,7 +197,16 @@ fn invalid(why: &str) -> String {
     format!("Invalid custom provider config: {why}")
 }
 
-fn parsed(base_url: &str) -> Result<Url, String> {
+/// Reads the endpoint of a server that the user describes.
+///
+/// # Errors
+///
+/// When it is no http or https URL, carries a user or password, or has blanks or control characters in it.
+pub fn checked_base_url(base_url: &str) -> Result<Url, String> {
+    // The reader of URLs drops line breaks and tabs; the config would keep them.
+    if base_url.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(invalid("Custom provider base URL must be a valid URL."));
+    }
     let url = Url::parse(base_url).map_err(|_| invalid("Custom provider base URL must be a valid URL."))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(invalid("Custom provider base URL must be a valid URL. It begins with http:// or https://."));
@@ -265,6 +292,8 @@ mod tests {
     fn malformed_input_is_refused() {
         for (url, id, says) in [
             ("not a url", None, "must be a valid URL"),
+            ("https://a/\nv1", None, "must be a valid URL"),
+            ("https://a", Some("constructor"), "must include letters"),
             ("ftp://a.example", None, "http://"),
             ("https://me:pw@a.example", None, "user or password"),
             ("https://a.example", Some("!!!"), "must include letters"),
@@ -289,7 +318,10 @@ mod tests {
         let mut root = json!({"models": {"providers": {"lab": {"baseUrl": "https://a", "apiKey": "sk-test-old",
             "models": [{"id": "m", "name": "Mine", "contextWindow": 32000, "maxTokens": 1, "extra": true}]}}}});
         let planned = plan("https://a", Some("lab"), &root).unwrap();
-        planned.apply(&mut root, None);
+        planned.apply(&mut root, None).unwrap();
+        root["models"]["providers"]["lab"]["baseUrl"] = json!("https://elsewhere");
+        assert!(planned.apply(&mut root.clone(), None).is_err());
+        root["models"]["providers"]["lab"]["baseUrl"] = json!("https://a");
         assert_eq!(
             root["models"]["providers"]["lab"],
             json!({"baseUrl": "https://a", "apiKey": "sk-test-old", "api": "openai-completions",
@@ -318,7 +350,7 @@ mod tests {
         };
         let planned = CustomProvider::plan(input, &Config::default()).unwrap();
         let mut root = json!({});
-        planned.apply(&mut root, Some(&CustomKey::Plain(Secret::new("sk-test-az"))));
+        planned.apply(&mut root, Some(&CustomKey::Plain(Secret::new("sk-test-az")))).unwrap();
         let block = &root["models"]["providers"]["custom-r-openai-azure-com"];
         assert_eq!(block["api"], "azure-openai-responses");
         assert_eq!((&block["authHeader"], &block["headers"]["api-key"]), (&json!(false), &json!("sk-test-az")));

@@ -82,7 +82,9 @@ pub fn find_key(wanted: &KeyWanted<'_>, environment: &Environment) -> Result<Opt
     let variable = wanted.env_vars.iter().find_map(|name| {
         let (key, _) = environment.credential(name)?;
         if wanted.not_starting_with.is_some_and(|prefix| key.reveal().starts_with(prefix)) {
-            notes.push(format!("{name} holds a token, not an API key, and is passed over."));
+            if wanted.flag.is_none() {
+                notes.push(format!("{name} holds a token, not an API key, and is passed over."));
+            }
             return None;
         }
         Some(((*name).to_owned(), key))
@@ -90,9 +92,7 @@ pub fn find_key(wanted: &KeyWanted<'_>, environment: &Environment) -> Result<Opt
     let source = match (wanted.mode, wanted.flag, variable) {
         (InputMode::Plaintext, Some(key), _) => KeySource::Flag(key.clone()),
         (InputMode::Plaintext, None, Some((variable, key))) => {
-            notes.push(format!(
-                "The value of {variable} was copied into the store; --secret-input-mode ref keeps only a reference."
-            ));
+            notes.push(format!("The value of {variable} was copied; --secret-input-mode ref keeps only a reference."));
             KeySource::Copied { variable, key }
         }
         (InputMode::Reference, flag, Some((variable, key))) => {

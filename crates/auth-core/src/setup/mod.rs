@@ -9,6 +9,6 @@ pub use changes::{
     ServerModel, WizardStamp, apply_default_model, apply_endpoint, apply_local_server, cloudflare_base_url,
     enable_plugin, plugin_block, set_primary_only, stamp_wizard,
 };
-pub use choice::{Choice, ChoiceError, Chosen, choice_of_flag, key_flags, resolve_choice};
-pub use custom::{CustomInput, CustomKey, CustomProvider};
+pub use choice::{Choice, ChoiceError, Chosen, choice_names, choice_of_flag, key_flags, resolve_choice};
+pub use custom::{CustomInput, CustomKey, CustomProvider, checked_base_url};
 pub use key::{FoundKey, InputMode, KeySource, KeyWanted, find_key};

@@ -85,6 +85,14 @@ impl<'a> Changing<'a> {
         Ok(done)
     }
 
+    /// Fails when the store could not be changed now: it is locked or cannot be read.
+    pub(crate) fn ready(&self) -> Result<(), Failure> {
+        let writer = self.store_writer();
+        let _guard = writer.lock().map_err(store_failure)?;
+        writer.read().map_err(store_failure)?;
+        Ok(())
+    }
+
     fn store_writer(&self) -> StoreWriter<'_> {
         let state = &self.session.state;
         StoreWriter::new(&self.auth.dir, &state.layout, &state.environment, &self.session.host)

@@ -18,7 +18,7 @@ mod status;
 use std::ffi::OsString;
 
 use auth_core::config::edit;
-use auth_store::{RealHost, State};
+use auth_store::{RealHost, State, WithoutFile};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
@@ -47,6 +47,8 @@ pub(crate) fn run(arguments: &[OsString]) -> u8 {
 pub(crate) struct Session {
     host: RealHost,
     state: State,
+    /// The value of `--profile`.
+    profile: Option<String>,
     no_color: bool,
     log_level: LogLevel,
 }
@@ -55,7 +57,13 @@ impl Session {
     fn open(profile: Option<&str>, cli: &Cli) -> Result<Self, Failure> {
         let host = RealHost;
         let state = State::load(&host, profile)?;
-        let session = Self { host, state, no_color: cli.root.no_color, log_level: cli.root.log_level };
+        let session = Self {
+            host,
+            state,
+            profile: profile.map(str::to_owned),
+            no_color: cli.root.no_color,
+            log_level: cli.root.log_level,
+        };
         for warning in &session.state.warnings {
             session.warn(warning);
         }
@@ -69,6 +77,13 @@ impl Session {
             )
         });
         Ok(session)
+    }
+
+    /// Reads everything again as it would be without the config.
+    fn forget_config(&mut self) -> Result<(), Failure> {
+        let path = self.state.layout.config_path().to_owned();
+        self.state = State::load(&WithoutFile { host: &self.host, path: &path }, self.profile.as_deref())?;
+        Ok(())
     }
 
     /// Prints a remark on standard error, unless `--log-level` asks for less.
@@ -271,6 +286,20 @@ fn usage(error: &clap::Error, command: &str) -> Result<u8, Failure> {
     }
 }
 
+/// Masks quoted words that may be secrets in the wrong place: long, of one piece, with digits.
+fn without_secrets(text: &str) -> String {
+    let parts = text.split('\'').enumerate().map(|(at, part)| {
+        let (option, value) = match part.split_once('=') {
+            Some((option, value)) if option.starts_with('-') => (format!("{option}="), value),
+            _ => (String::new(), part),
+        };
+        let one_piece = !value.contains(char::is_whitespace) && value.contains(|c: char| c.is_ascii_digit());
+        let suspicious = value.starts_with("sk-") || (one_piece && value.len() >= 20);
+        if at % 2 == 1 && suspicious { format!("{option}{}", auth_core::mask(value)) } else { part.to_owned() }
+    });
+    parts.collect::<Vec<_>>().join("'")
+}
+
 /// A usage error in the two-part form: what is wrong, then where the options are listed.
 fn usage_failure(error: &clap::Error, command: &str) -> Failure {
     let rendered = error.render().to_string();
@@ -282,6 +311,24 @@ fn usage_failure(error: &clap::Error, command: &str) -> Failure {
         what.push_str(if line.starts_with("tip:") { ". " } else { " " });
         what.push_str(line);
     }
+    let what = without_secrets(&what);
     let separator = if command.is_empty() { "" } else { " " };
     Failure::with_fix(what, format!("openclaw {command}{separator}--help"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_secrets;
+
+    #[test]
+    fn misplaced_secrets_are_masked() {
+        for (text, shown) in [
+            ("unexpected argument 'sk-test-leak-0000001' found", "unexpected argument 'sk...01' found"),
+            ("unexpected value '--json=sk-test-leak-0000001' x", "unexpected value '--json=sk...01' x"),
+            ("unexpected argument 'stat' found", "unexpected argument 'stat' found"),
+            ("unexpected argument '--openai-api-keyz' found", "unexpected argument '--openai-api-keyz' found"),
+        ] {
+            assert_eq!(without_secrets(text), shown);
+        }
+    }
 }

@@ -3,13 +3,13 @@
 use auth_core::login_input;
 use auth_core::setup::{Choice, InputMode, choice_of_flag, resolve_choice};
 use auth_core::{Config, Secret};
-use auth_store::{Run, iso_time, set_aside, set_dotenv_variable};
+use auth_store::{SetAside, iso_time, set_aside, set_dotenv_variable};
 use serde_json::{Map, Value, json};
 
 use super::Session;
 use super::change::Changing;
 use super::setup_ask;
-use super::setup_plan::{Plan, Planner};
+use super::setup_plan::{Plan, Planner, Variables};
 use crate::args::Change;
 use crate::failure::Failure;
 use crate::onboard_args::{Configure, Onboard};
@@ -28,13 +28,16 @@ pub(crate) fn run(open: &dyn Fn() -> Result<Session, Failure>, options: &Onboard
             "openclaw onboard --non-interactive --accept-risk --auth-choice CHOICE",
         ));
     }
-    let session = open()?;
+    let mut session = open()?;
+    if options.reset {
+        session.forget_config()?;
+    }
     match options.mode.as_deref().map(str::trim) {
         None | Some("local" | "") => {}
         Some("remote") => return remote(&session, options),
         Some(_) => return Err(Failure::new("Invalid --mode. Use \"local\" or \"remote\".")),
     }
-    let set_up = SetUp { session: &session, options, command: "onboard", config: config_of(&session, options) };
+    let set_up = SetUp { session: &session, options, command: "onboard", config: session.state.config.clone() };
     if options.non_interactive { set_up.by_options(mode) } else { set_up.by_asking() }
 }
 
@@ -86,14 +89,9 @@ fn check_options(options: &Onboard) -> Result<InputMode, Failure> {
     Ok(mode)
 }
 
-/// The config that the set-up begins with.
-fn config_of(session: &Session, options: &Onboard) -> Config {
-    if options.reset { Config::default() } else { session.state.config.clone() }
-}
-
 /// A gateway elsewhere needs no credential here.
 fn remote(session: &Session, options: &Onboard) -> Result<u8, Failure> {
-    remark("A remote gateway keeps its own credentials: nothing to set up here.");
+    remark("A remote gateway keeps its own credentials: nothing was set up or reset here.");
     if options.json {
         print_json(
             &json!({ "ok": true, "mode": "remote", "workspace": workspace(session, options), "authChoice": "skip" }),
@@ -110,7 +108,7 @@ fn workspace(session: &Session, options: &Onboard) -> String {
 }
 
 /// An option that carries a secret, with its value.
-type GivenKey = (&'static str, Secret);
+pub(crate) type GivenKey = (&'static str, Secret);
 
 /// One run of the set-up.
 pub(crate) struct SetUp<'a> {
@@ -124,6 +122,7 @@ pub(crate) struct SetUp<'a> {
 impl SetUp<'_> {
     fn by_options(&self, mode: InputMode) -> Result<u8, Failure> {
         let (typed, given) = self.choice_and_key()?;
+        let typed = typed.unwrap_or_else(|| "skip".to_owned());
         let chosen = resolve_choice(&typed, self.options.token_provider.as_deref()).map_err(Failure::new)?;
         self.refuse_foreign_keys(&chosen.choice, &chosen.reported)?;
         let given = given.map(|(name, text)| normalised(name, &text)).transpose()?.flatten();
@@ -135,38 +134,53 @@ impl SetUp<'_> {
             options: self.options,
             mode,
             given: given.as_ref(),
-            variable: None,
+            variables: Variables::OfProvider,
         }
         .plan(&chosen.choice)?;
+        let preview = self.preview(&changing, &plan)?;
         self.write(&changing, &plan)?;
-        self.report(&changing, &plan, &chosen.reported)
+        self.report(&plan, &preview, &chosen.reported)
     }
 
     fn by_asking(&self) -> Result<u8, Failure> {
         let change = self.change();
         let changing = Changing::open(self.session, &change, None, self.command)?;
-        let Some((plan, reported)) = setup_ask::ask(self, &changing)? else { return Ok(0) };
+        let Some((plan, reported)) = setup_ask::ask(self, &changing)? else {
+            if self.options.json {
+                print_json(&json!({ "ok": true, "mode": "local", "authChoice": "skip", "written": false }))?;
+            }
+            return Ok(0);
+        };
+        let preview = self.preview(&changing, &plan)?;
         self.write(&changing, &plan)?;
-        self.report(&changing, &plan, &reported)
+        self.report(&plan, &preview, &reported)
     }
 
     fn change(&self) -> Change {
         Change { json: self.options.json, dry_run: self.options.dry_run }
     }
 
-    /// What is chosen, and the option that carries its key with its value.
-    fn choice_and_key(&self) -> Result<(String, Option<GivenKey>), Failure> {
+    /// What is chosen, if anything, and the option that carries its key with its value.
+    pub(crate) fn choice_and_key(&self) -> Result<(Option<String>, Option<GivenKey>), Failure> {
         let options = self.options;
         let given: Vec<&GivenKey> = options.keys.given.iter().filter(|(_, value)| !value.is_blank()).collect();
         let custom = options.custom_base_url.is_some() || options.custom_model_id.is_some();
+        for (flag, _) in options.keys.given.iter().filter(|(_, value)| value.is_blank()) {
+            remark(&format!("Warning: {flag} is empty and counts as not given."));
+        }
+        let token = options.token.as_deref().filter(|token| !token.trim().is_empty());
         let mut flags: Vec<&'static str> = given.iter().map(|(flag, _)| *flag).collect();
         if custom && !flags.contains(&"--custom-api-key") {
             flags.push("--custom-api-key");
         }
+        if token.is_some() {
+            flags.push("--token");
+        }
         let choice = options.auth_choice.as_deref().map(str::trim).filter(|choice| !choice.is_empty());
         let typed = match (choice, flags.as_slice()) {
             (Some(choice), _) => choice.to_owned(),
-            (None, []) => "skip".to_owned(),
+            (None, []) => return Ok((None, None)),
+            (None, ["--token"]) => "setup-token".to_owned(),
             (None, [flag]) => choice_of_flag(flag).unwrap_or("skip").to_owned(),
             (None, several) => {
                 return Err(Failure::new(format!(
@@ -177,15 +191,21 @@ impl SetUp<'_> {
         };
         let chosen = resolve_choice(&typed, options.token_provider.as_deref()).ok();
         let flag = chosen.and_then(|chosen| chosen.choice.flag());
-        let token =
-            options.token.as_deref().filter(|_| flag == Some("--token")).map(|text| ("--token", Secret::new(text)));
+        let token = token.filter(|_| flag == Some("--token")).map(|text| ("--token", Secret::new(text)));
         let key = given.into_iter().find(|(name, _)| Some(*name) == flag).cloned();
-        Ok((typed, token.or(key)))
+        Ok((Some(typed), token.or(key)))
     }
 
     /// A key of another provider would be dropped without a word.
-    fn refuse_foreign_keys(&self, choice: &Choice, reported: &str) -> Result<(), Failure> {
+    pub(crate) fn refuse_foreign_keys(&self, choice: &Choice, reported: &str) -> Result<(), Failure> {
         let own = choice.flag();
+        let token = self.options.token.as_deref().is_some_and(|token| !token.trim().is_empty());
+        // A token together with --token-provider may be there for another choice of a script.
+        if token && own != Some("--token") && self.options.token_provider.is_none() {
+            return Err(Failure::new(format!(
+                "--token does not belong to auth choice \"{reported}\".\nLeave it out, or use --auth-choice setup-token."
+            )));
+        }
         let foreign = self.options.keys.given.iter().find(|(flag, value)| !value.is_blank() && Some(*flag) != own);
         match foreign {
             None => Ok(()),
@@ -198,49 +218,87 @@ impl SetUp<'_> {
         }
     }
 
-    /// Store, variable and config: what can be checked is checked before the first of them.
+    /// Store, variable and config: what can be checked is checked before the first of them, and what was done is undone
+    /// when a later step fails.
     fn write(&self, changing: &Changing<'_>, plan: &Plan) -> Result<(), Failure> {
-        let layout = &self.session.state.layout;
-        let run = changing.run();
-        if self.options.reset && run == Run::Real {
-            let scope = self.options.reset_scope.as_deref().map_or(RESET_SCOPES[1], str::trim);
-            let credentials = (scope != "config").then(|| layout.state_dir().join("credentials"));
-            for path in std::iter::once(layout.config_path().to_owned()).chain(credentials) {
-                if let Some(aside) = set_aside(&path, &self.session.host).map_err(Failure::new)? {
-                    remark(&format!("Kept {} as {}", layout.shorten(&path), layout.shorten(&aside)));
-                }
-            }
-            if scope != "config" {
-                remark("Sessions, workspace and stored profiles are as they were.");
-            }
-        }
-        if let Some((name, value)) = &plan.dotenv
-            && run == Run::Real
-        {
-            let path = layout.state_dir().join(".env");
-            set_dotenv_variable(&path, name, value, &self.session.host).map_err(Failure::new)?;
-        }
-        let at = iso_time(self.session.state.now().as_ms());
-        let edit = |root: &mut Value| {
-            plan.edit(root, &at, self.command);
-            Ok(())
-        };
-        if plan.profiles.is_empty() {
-            changing.change_config(&edit)?;
+        if self.options.dry_run {
             return Ok(());
         }
-        changing.store(&plan.profiles, &edit)
+        if !plan.profiles.is_empty() {
+            changing.ready()?;
+        }
+        let aside = self.set_aside()?;
+        let written = self.write_all(changing, plan);
+        if written.is_err() {
+            for moved in aside.iter().rev() {
+                moved.put_back(&self.session.host).map_err(Failure::new)?;
+            }
+            return written;
+        }
+        let layout = &self.session.state.layout;
+        for moved in &aside {
+            remark(&format!("Kept {} as {}", layout.shorten(&moved.from), layout.shorten(&moved.to)));
+        }
+        if self.options.reset {
+            remark("Sessions, workspace and auth-profiles.json are as they were.");
+        }
+        Ok(())
+    }
+
+    /// Moves out of the way what `--reset` is about.
+    fn set_aside(&self) -> Result<Vec<SetAside>, Failure> {
+        if !self.options.reset {
+            return Ok(Vec::new());
+        }
+        let layout = &self.session.state.layout;
+        let scope = self.options.reset_scope.as_deref().map_or(RESET_SCOPES[1], str::trim);
+        let credentials = (scope != "config").then(|| layout.state_dir().join("credentials"));
+        let mut done: Vec<SetAside> = Vec::new();
+        for path in std::iter::once(layout.config_path().to_owned()).chain(credentials) {
+            match set_aside(&path, &self.session.host) {
+                Ok(moved) => done.extend(moved),
+                Err(error) => {
+                    for moved in done.iter().rev() {
+                        moved.put_back(&self.session.host).map_err(Failure::new)?;
+                    }
+                    return Err(Failure::new(error));
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_all(&self, changing: &Changing<'_>, plan: &Plan) -> Result<(), Failure> {
+        let at = iso_time(self.session.state.now().as_ms());
+        let edit = |root: &mut Value| plan.edit(root, &at, self.command);
+        if !plan.profiles.is_empty() {
+            return changing.store(&plan.profiles, &edit);
+        }
+        let path = self.session.state.layout.state_dir().join(".env");
+        let undo = match &plan.dotenv {
+            Some((name, value)) => {
+                Some(set_dotenv_variable(&path, name, value, &self.session.host).map_err(Failure::new)?)
+            }
+            None => None,
+        };
+        let changed = changing.change_config(&edit);
+        if let (Err(_), Some(undo)) = (&changed, undo) {
+            undo.undo(&self.session.host).map_err(Failure::new)?;
+        }
+        changed.map(|_| ())
     }
 
     /// What would change in the config, dotted.
     pub(crate) fn preview(&self, changing: &Changing<'_>, plan: &Plan) -> Result<Vec<String>, Failure> {
         changing.preview(&plan.profiles, &|root| {
-            plan.edit(root, "", self.command);
-            Ok(())
+            if self.options.reset {
+                *root = json!({});
+            }
+            plan.edit(root, "", self.command)
         })
     }
 
-    fn report(&self, changing: &Changing<'_>, plan: &Plan, reported: &str) -> Result<u8, Failure> {
+    fn report(&self, plan: &Plan, preview: &[String], reported: &str) -> Result<u8, Failure> {
         for note in &plan.notes {
             remark(note);
         }
@@ -248,12 +306,14 @@ impl SetUp<'_> {
         let mut lines = Vec::new();
         if self.options.dry_run {
             lines.push("Dry run: nothing was written.".to_owned());
-            lines.extend(self.preview(changing, plan)?.iter().map(|name| format!("Would change {name}")));
+            lines.extend(preview.iter().map(|name| format!("Would change {name}")));
         }
         if let Some((name, _)) = &plan.dotenv {
             lines.push(format!("Variable: {name} in {}", layout.shorten(&layout.state_dir().join(".env"))));
         }
-        lines.push(format!("Updated {}", layout.shorten(layout.config_path())));
+        if !self.options.dry_run {
+            lines.push(format!("Updated {}", layout.shorten(layout.config_path())));
+        }
         for (id, provider, kind) in plan.named_profiles() {
             lines.push(format!("Auth profile: {id} ({provider}/{kind})"));
         }
@@ -302,7 +362,7 @@ impl SetUp<'_> {
 }
 
 /// The value of an option that carries a secret; `-` stands for standard input.
-fn normalised(option: &str, text: &Secret) -> Result<Option<Secret>, Failure> {
+pub(crate) fn normalised(option: &str, text: &Secret) -> Result<Option<Secret>, Failure> {
     if text.reveal().trim() == "-" {
         return prompt::piped(&|line| login_input::secret(line).map_err(|why| why.to_string())).map(Some);
     }

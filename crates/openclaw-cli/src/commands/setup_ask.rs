@@ -2,11 +2,14 @@
 
 use auth_core::provider::{AuthKind, AuthMethod, KeySetup, PROVIDERS, ProviderInfo, ProviderKind};
 use auth_core::setup::{Choice, InputMode, resolve_choice};
-use auth_core::{Secret, is_env_id, login_input, provider};
+use auth_core::{AuthKey, EnvOrigin, Environment, Secret, is_env_id, login_input, provider};
 
 use super::change::Changing;
 use super::onboard::SetUp;
-use super::setup_plan::{Plan, Planner, sign_in_advice};
+use super::onboard::normalised;
+use super::setup_plan::{
+    CUSTOM_VARIABLE, OAUTH_TOKEN_PREFIX, Plan, Planner, SETUP_TOKEN_VARIABLE, Variables, sign_in_advice,
+};
 use crate::failure::Failure;
 use crate::onboard_args::Onboard;
 use crate::prompt;
@@ -45,7 +48,7 @@ pub(crate) fn ask(set_up: &SetUp<'_>, changing: &Changing<'_>) -> Result<Option<
             prompt::outro("Nothing was written.")?;
             return Ok(None);
         };
-        let Some(answers) = answers_for(set_up, choice)? else {
+        let Some(answers) = answers_for(set_up, changing, choice)? else {
             if set_up.options.auth_choice.is_none() {
                 continue;
             }
@@ -59,16 +62,19 @@ pub(crate) fn ask(set_up: &SetUp<'_>, changing: &Changing<'_>) -> Result<Option<
             options: &answers.options,
             mode,
             given: answers.key.as_ref(),
-            variable: answers.variable.as_deref(),
+            variables: match (&answers.variable, answers.choice) {
+                (Some(name), _) => Variables::Only(name),
+                // Whether a variable is used was asked.
+                (None, Choice::Key(..) | Choice::LocalServer(_) | Choice::Custom) => Variables::None,
+                (None, _) => Variables::OfProvider,
+            },
         }
         .plan(&answers.choice);
         let mut plan = match planned {
             Ok(plan) => plan,
+            Err(failure) if set_up.options.auth_choice.is_some() => return Err(failure),
             Err(failure) => {
                 prompt::complain(failure.message.trim_start_matches("Error: "))?;
-                if set_up.options.auth_choice.is_some() {
-                    return Err(failure);
-                }
                 continue;
             }
         };
@@ -86,9 +92,14 @@ pub(crate) fn ask(set_up: &SetUp<'_>, changing: &Changing<'_>) -> Result<Option<
 
 /// The choice: of `--auth-choice`, else asked for. `None` is "skip".
 fn chosen(set_up: &SetUp<'_>) -> Result<Option<(Choice, String)>, Failure> {
-    if let Some(typed) = set_up.options.auth_choice.as_deref() {
-        let typed = if typed.trim() == "codex-cli" { "openai-codex" } else { typed };
+    if let (Some(typed), _) = set_up.choice_and_key()? {
+        let renamed = typed == "codex-cli";
+        if renamed {
+            prompt::remark("codex-cli is called openai-codex now.")?;
+        }
+        let typed = if renamed { "openai-codex" } else { &typed };
         let chosen = resolve_choice(typed, set_up.options.token_provider.as_deref()).map_err(Failure::new)?;
+        set_up.refuse_foreign_keys(&chosen.choice, &chosen.reported)?;
         return Ok(match chosen.choice {
             Choice::Skip => None,
             Choice::Interactive(info, method) => return Err(Failure::new(sign_in_advice(info, method))),
@@ -162,7 +173,11 @@ fn hint_of(method: &AuthMethod) -> &'static str {
 }
 
 /// What a choice still needs. `None` goes back to the list.
-fn answers_for(set_up: &SetUp<'_>, (choice, reported): (Choice, String)) -> Result<Option<Answers>, Failure> {
+fn answers_for(
+    set_up: &SetUp<'_>,
+    changing: &Changing<'_>,
+    (choice, reported): (Choice, String),
+) -> Result<Option<Answers>, Failure> {
     let given = set_up.options;
     let mut options = Onboard {
         custom_base_url: given.custom_base_url.clone(),
@@ -176,32 +191,38 @@ fn answers_for(set_up: &SetUp<'_>, (choice, reported): (Choice, String)) -> Resu
         ..Onboard::default()
     };
     let answers = |keep, key, options| Some(Answers { choice, reported, keep, key, variable: None, options });
-    match choice {
+    let given = match set_up.choice_and_key()?.1 {
+        Some((name, text)) => normalised(name, &text)?,
+        None => None,
+    };
+    let source = match choice {
         Choice::Key(info, method) => {
             let Some(setup) = &method.setup else { return Ok(None) };
             if info.id == "cloudflare-ai-gateway" {
                 fill(&mut options.cloudflare_ai_gateway_account_id, "Cloudflare account id", "")?;
                 fill(&mut options.cloudflare_ai_gateway_gateway_id, "Cloudflare gateway id", "")?;
             }
-            let Some(keep) = keep_of(set_up, setup)? else { return Ok(None) };
-            if keep == Keep::Reference {
-                let variable = Some(reference(set_up, setup)?);
-                return Ok(answers(keep, None, options).map(|answers| Answers { variable, ..answers }));
-            }
-            let key = key(set_up, info, setup)?;
-            Ok(answers(keep, Some(key), options))
+            Source::of(info, setup)
         }
         Choice::SetupToken(..) => {
+            let environment = &set_up.session.state.environment;
+            if wants_reference(set_up) && environment.credential(SETUP_TOKEN_VARIABLE).is_some() {
+                return Ok(answers(Keep::Reference, None, options));
+            }
             let accept = |text: &str| login_input::token("anthropic", text).map_err(|why| why.to_string());
-            let token = prompt::secret("Paste Anthropic setup-token", &accept)?;
-            Ok(answers(Keep::Profile, Some(token), options))
+            let token = match given {
+                Some(token) => token,
+                None => prompt::secret("Paste Anthropic setup-token", &accept)?,
+            };
+            return Ok(answers(Keep::Profile, Some(token), options));
         }
         Choice::LocalServer(info) => {
-            fill(&mut options.custom_base_url, &format!("Where {} listens", info.label), info.base_url.unwrap_or(""))?;
+            let question = format!("Where {} listens", info.label);
+            fill(&mut options.custom_base_url, &question, info.base_url.unwrap_or_default())?;
             fill(&mut options.custom_model_id, "Model id", "")?;
-            let accept = |text: &str| login_input::pasted_api_key(text).map_err(|why| why.to_string());
-            let key = prompt::secret(&format!("Enter {} API key", info.label), &accept)?;
-            Ok(answers(Keep::Profile, Some(key), options))
+            let env_vars = info.env_vars;
+            let canonical = env_vars.first().copied().unwrap_or(CUSTOM_VARIABLE);
+            Source { label: info.label, env_vars, canonical, optional: false, dotenv: false, anthropic: false }
         }
         Choice::Custom => {
             fill(&mut options.custom_base_url, "Base URL", "http://127.0.0.1:8000/v1")?;
@@ -211,16 +232,68 @@ fn answers_for(set_up: &SetUp<'_>, (choice, reported): (Choice, String)) -> Resu
                 let kinds = kinds.map(|(id, label, hint)| (id, label.to_owned(), hint.to_owned()));
                 options.custom_compatibility = Some(prompt::choose("What it speaks", &kinds, false)?.to_owned());
             }
-            let accept = |text: &str| match login_input::pasted_api_key(text) {
-                Ok(key) => Ok(Some(key)),
-                Err(login_input::InputError::Empty) => Ok(None),
-                Err(why) => Err(why.to_string()),
-            };
-            let key = prompt::secret("Enter API key (empty if it needs none)", &accept)?;
-            Ok(answers(Keep::Profile, key, options))
+            Source {
+                label: "the",
+                env_vars: &[CUSTOM_VARIABLE],
+                canonical: CUSTOM_VARIABLE,
+                optional: true,
+                dotenv: false,
+                anthropic: false,
+            }
         }
-        Choice::Skip | Choice::Interactive(..) => Ok(None),
+        Choice::Skip | Choice::Interactive(..) => return Ok(None),
+    };
+    let keep = match (&given, wants_reference(set_up)) {
+        (_, true) => Some(Keep::Reference),
+        (Some(_), false) => Some(Keep::Profile),
+        (None, false) => keep_of(set_up, changing, choice.provider(), &source)?,
+    };
+    Ok(match (keep, given) {
+        (None, _) => None,
+        (Some(Keep::Reference), _) => {
+            let variable = Some(reference(set_up, &source)?);
+            answers(Keep::Reference, None, options).map(|answers| Answers { variable, ..answers })
+        }
+        (Some(keep), Some(key)) => answers(keep, Some(key), options),
+        (Some(keep), None) => {
+            let key = key(set_up, &source)?;
+            answers(keep, key, options)
+        }
+    })
+}
+
+/// What is asked for, and where it may be already.
+struct Source {
+    label: &'static str,
+    env_vars: &'static [&'static str],
+    canonical: &'static str,
+    /// It can do without.
+    optional: bool,
+    /// The `.env` file is a place for it.
+    dotenv: bool,
+    /// A variable may hold a token instead.
+    anthropic: bool,
+}
+
+impl Source {
+    fn of(info: &'static ProviderInfo, setup: &KeySetup) -> Self {
+        let canonical = setup.canonical_variable().unwrap_or_default();
+        let anthropic = info.id == "anthropic";
+        Self { label: info.label, env_vars: setup.env_vars, canonical, optional: false, dotenv: true, anthropic }
     }
+
+    /// The first variable that holds a key, with that key.
+    fn found<'e>(&self, environment: &'e Environment) -> Option<(&'static str, Secret, &'e EnvOrigin)> {
+        self.env_vars.iter().find_map(|name| {
+            let (key, origin) = environment.credential(name)?;
+            let token = self.anthropic && key.reveal().starts_with(OAUTH_TOKEN_PREFIX);
+            (!token).then_some((*name, key, origin))
+        })
+    }
+}
+
+fn wants_reference(set_up: &SetUp<'_>) -> bool {
+    set_up.options.secret_input_mode.as_deref().and_then(InputMode::parse) == Some(InputMode::Reference)
 }
 
 fn fill(option: &mut Option<String>, question: &str, default: &str) -> Result<(), Failure> {
@@ -231,24 +304,38 @@ fn fill(option: &mut Option<String>, question: &str, default: &str) -> Result<()
 }
 
 /// Where to keep the key. `None` goes back.
-fn keep_of(set_up: &SetUp<'_>, setup: &KeySetup) -> Result<Option<Keep>, Failure> {
-    match set_up.options.secret_input_mode.as_deref().and_then(InputMode::parse) {
-        Some(InputMode::Plaintext) => return Ok(Some(Keep::Profile)),
-        Some(InputMode::Reference) => return Ok(Some(Keep::Reference)),
-        None => {}
+fn keep_of(
+    set_up: &SetUp<'_>,
+    changing: &Changing<'_>,
+    info: Option<&ProviderInfo>,
+    source: &Source,
+) -> Result<Option<Keep>, Failure> {
+    if set_up.options.secret_input_mode.is_some() {
+        return Ok(Some(Keep::Profile));
     }
-    let variable = setup.canonical_variable().unwrap_or("the variable");
-    let list = [
+    // Stored profiles come before variables: a key in the .env file would never be used beside one.
+    let stored =
+        info.is_some_and(|info| changing.auth.view.profiles.of_provider(&AuthKey::normalise(info.id)).next().is_some());
+    let place = if info.is_some() {
         (
             "profile",
             "In the credential store",
             "auth-profiles.json, readable by you alone; works for a service".to_owned(),
-        ),
-        ("dotenv", "In the .env file of the state directory", format!("as {variable}")),
-        ("ref", "Elsewhere: keep only the name of a variable", "it has to be set wherever agents run".to_owned()),
-        ("", "← Back", String::new()),
-    ];
-    let list = list.map(|(id, label, hint)| (id, label.to_owned(), hint));
+        )
+    } else {
+        ("profile", "In the config", "openclaw.json, readable by you alone".to_owned())
+    };
+    let mut list = vec![place];
+    if source.dotenv && !stored {
+        list.push(("dotenv", "In the .env file of the state directory", format!("as {}", source.canonical)));
+    }
+    list.push((
+        "ref",
+        "Elsewhere: keep only the name of a variable",
+        "it has to be set wherever agents run".to_owned(),
+    ));
+    list.push(("", "← Back", String::new()));
+    let list: Vec<_> = list.into_iter().map(|(id, label, hint)| (id, label.to_owned(), hint)).collect();
     Ok(match prompt::choose("How do you want to provide this API key?", &list, false)? {
         "profile" => Some(Keep::Profile),
         "dotenv" => Some(Keep::Dotenv),
@@ -257,24 +344,26 @@ fn keep_of(set_up: &SetUp<'_>, setup: &KeySetup) -> Result<Option<Keep>, Failure
     })
 }
 
-/// The key: one that is in the environment, if the user wants it, else pasted.
-fn key(set_up: &SetUp<'_>, info: &ProviderInfo, setup: &KeySetup) -> Result<Secret, Failure> {
-    let environment = &set_up.session.state.environment;
-    let found = setup.env_vars.iter().find_map(|name| Some((*name, environment.credential(name)?)));
-    if let Some((name, (key, origin))) = found
+/// The key: one that is in the environment, if the user wants it, else pasted. `None` when it can do without.
+fn key(set_up: &SetUp<'_>, source: &Source) -> Result<Option<Secret>, Failure> {
+    if let Some((name, key, origin)) = source.found(&set_up.session.state.environment)
         && prompt::confirm(&format!("Use existing {name} ({origin}, {})?", key.masked()), true)?
     {
-        return Ok(key);
+        return Ok(Some(key));
     }
-    let accept = |text: &str| login_input::pasted_api_key(text).map_err(|why| why.to_string());
-    prompt::secret(&format!("Enter {} API key", info.label), &accept)
+    let accept = |text: &str| match login_input::pasted_api_key(text) {
+        Ok(key) => Ok(Some(key)),
+        Err(login_input::InputError::Empty) if source.optional => Ok(None),
+        Err(why) => Err(why.to_string()),
+    };
+    let hint = if source.optional { " (empty if it needs none)" } else { "" };
+    prompt::secret(&format!("Enter {} API key{hint}", source.label), &accept)
 }
 
 /// The variable to refer to; it must hold something now.
-fn reference(set_up: &SetUp<'_>, setup: &KeySetup) -> Result<String, Failure> {
+fn reference(set_up: &SetUp<'_>, source: &Source) -> Result<String, Failure> {
     let environment = &set_up.session.state.environment;
-    let set = setup.env_vars.iter().find(|name| environment.credential(name).is_some()).copied();
-    let default = set.or(setup.canonical_variable()).unwrap_or_default();
+    let default = source.found(environment).map_or(source.canonical, |(name, ..)| name);
     loop {
         let name = prompt::text("Which variable holds the key?", default)?;
         if !is_env_id(&name) {
@@ -306,6 +395,15 @@ fn summary(set_up: &SetUp<'_>, changing: &Changing<'_>, plan: &Plan, answers: &A
     }
     if let Some((name, value)) = &plan.dotenv {
         lines.push(format!("{}  {name} ({})", layout.shorten(&layout.state_dir().join(".env")), value.masked()));
+    }
+    if let Some((path, shown)) = plan.config_key() {
+        lines.push(format!("{}  {path} ({shown})", layout.shorten(layout.config_path())));
+    }
+    if set_up.options.reset {
+        lines.push(format!(
+            "{}  starts anew; the old one is kept under another name",
+            layout.shorten(layout.config_path())
+        ));
     }
     let mut settings = set_up.preview(changing, plan)?;
     settings.retain(|setting| !setting.starts_with("wizard") && !setting.starts_with("gateway"));

@@ -5,8 +5,8 @@ use auth_core::login_input::{self, duration_ms, setup_token_profile};
 use auth_core::provider::{AuthMethod, KeySetup, ProviderInfo};
 use auth_core::setup::{
     Choice, CustomInput, CustomKey, CustomProvider, FoundKey, InputMode, KeySource, KeyWanted, ServerModel,
-    WizardStamp, apply_default_model, apply_endpoint, apply_local_server, cloudflare_base_url, enable_plugin, find_key,
-    plugin_block, set_primary_only, stamp_wizard,
+    WizardStamp, apply_default_model, apply_endpoint, apply_local_server, checked_base_url, cloudflare_base_url,
+    enable_plugin, find_key, plugin_block, set_primary_only, stamp_wizard,
 };
 use auth_core::{
     Config, Credential, CredentialKind, Environment, ProfileId, ProviderId, RefSource, RefState, Secret, SecretRef,
@@ -20,11 +20,11 @@ use crate::failure::Failure;
 use crate::onboard_args::Onboard;
 
 /// A key that an API-key choice passes over: what begins so is a token.
-const OAUTH_TOKEN_PREFIX: &str = "sk-ant-oat";
+pub(crate) const OAUTH_TOKEN_PREFIX: &str = "sk-ant-oat";
 /// The variable that may hold a setup-token.
-const SETUP_TOKEN_VARIABLE: &str = "ANTHROPIC_OAUTH_TOKEN";
+pub(crate) const SETUP_TOKEN_VARIABLE: &str = "ANTHROPIC_OAUTH_TOKEN";
 /// The variable that may hold the key of a custom server.
-const CUSTOM_VARIABLE: &str = "CUSTOM_API_KEY";
+pub(crate) const CUSTOM_VARIABLE: &str = "CUSTOM_API_KEY";
 
 /// Everything that will be written, and what to say about it.
 #[derive(Default)]
@@ -44,9 +44,20 @@ pub(crate) struct Plan {
 
 /// One change of the config.
 enum ConfigStep {
-    Plugin(&'static str),
-    Endpoint { provider: &'static str, base_url: String, api: &'static str, model: &'static str },
-    LocalServer { provider: &'static str, base_url: String, variable: &'static str, model: String },
+    Plugin(&'static ProviderInfo, &'static str),
+    /// Without a base URL the one that is configured stays.
+    Endpoint {
+        provider: &'static str,
+        base_url: Option<String>,
+        api: &'static str,
+        model: &'static str,
+    },
+    LocalServer {
+        provider: &'static str,
+        base_url: String,
+        variable: &'static str,
+        model: String,
+    },
     Custom(CustomProvider, Option<CustomKey>),
     DefaultModel(String, Option<&'static str>),
     PrimaryOnly(String),
@@ -61,28 +72,69 @@ impl Plan {
     }
 
     /// Makes the changes of the config.
-    pub(crate) fn edit(&self, root: &mut Value, at: &str, command: &str) {
+    ///
+    /// # Errors
+    ///
+    /// When the config has changed since the plan was made, so that it does not fit any more.
+    pub(crate) fn edit(&self, root: &mut Value, at: &str, command: &str) -> Result<(), String> {
         for (id, provider) in &self.existing {
             register_profile(root, id, provider, CredentialKind::ApiKey, ProfileLabels::default(), true);
         }
         for step in &self.changes {
             match step {
-                ConfigStep::Plugin(id) => enable_plugin(root, id),
+                ConfigStep::Plugin(info, id) => {
+                    refuse_blocked(&Config::from_value(root), info, id)?;
+                    enable_plugin(root, id);
+                }
                 ConfigStep::Endpoint { provider, base_url, api, model } => {
                     let info = auth_core::provider::find(provider);
                     let known = info.and_then(|info| info.models.iter().find(|known| known.id == *model));
-                    apply_endpoint(root, provider, base_url, api, model, known.and_then(|model| model.name));
+                    apply_endpoint(root, provider, base_url.as_deref(), api, model, known.and_then(|model| model.name));
                 }
                 ConfigStep::LocalServer { provider, base_url, variable, model } => {
                     apply_local_server(root, ServerModel { provider, base_url, variable, model });
                 }
-                ConfigStep::Custom(custom, key) => custom.apply(root, key.as_ref()),
+                ConfigStep::Custom(custom, key) => custom.apply(root, key.as_ref())?,
                 ConfigStep::DefaultModel(model, alias) => apply_default_model(root, model, *alias),
                 ConfigStep::PrimaryOnly(model) => set_primary_only(root, model),
             }
         }
         stamp_wizard(root, WizardStamp { at, version: COMPATIBLE_VERSION, command });
+        Ok(())
     }
+
+    /// Whether a key goes into the config, and how it is shown.
+    pub(crate) fn config_key(&self) -> Option<(String, String)> {
+        self.changes.iter().find_map(|step| match step {
+            ConfigStep::Custom(custom, Some(key)) => {
+                let shown = match key {
+                    CustomKey::Plain(secret) => secret.masked(),
+                    CustomKey::Reference(reference) => reference.label(),
+                };
+                Some((format!("models.providers.{}.apiKey", custom.id), shown))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// Fails when the plugin of a provider may not be used.
+fn refuse_blocked(config: &Config, info: &ProviderInfo, plugin: &str) -> Result<(), String> {
+    match plugin_block(config, plugin) {
+        Some(reason) => Err(format!("{} plugin is disabled ({reason}).", info.label)),
+        None => Ok(()),
+    }
+}
+
+/// Which variables may hold the key.
+#[derive(Clone, Copy)]
+pub(crate) enum Variables<'a> {
+    /// Those of the provider.
+    OfProvider,
+    /// This one.
+    Only(&'a str),
+    /// None: the user said what the key is.
+    None,
 }
 
 /// What a plan is made of.
@@ -94,8 +146,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) mode: InputMode,
     /// The key or token that was given.
     pub(crate) given: Option<&'a Secret>,
-    /// The only variable to look at, instead of those of the provider.
-    pub(crate) variable: Option<&'a str>,
+    /// The variables to look at.
+    pub(crate) variables: Variables<'a>,
 }
 
 impl Planner<'_> {
@@ -107,10 +159,8 @@ impl Planner<'_> {
     pub(crate) fn plan(&self, choice: &Choice) -> Result<Plan, Failure> {
         let mut plan = Plan::default();
         if let Some((info, plugin)) = choice.provider().and_then(|info| Some((info, info.plugin?))) {
-            if let Some(reason) = plugin_block(self.config, plugin) {
-                return Err(Failure::new(format!("{} plugin is disabled ({reason}).", info.label)));
-            }
-            plan.changes.push(ConfigStep::Plugin(plugin));
+            refuse_blocked(self.config, info, plugin).map_err(Failure::new)?;
+            plan.changes.push(ConfigStep::Plugin(info, plugin));
         }
         match choice {
             Choice::Skip => {}
@@ -123,6 +173,15 @@ impl Planner<'_> {
         Ok(plan)
     }
 
+    /// The names of the variables that may hold the key.
+    fn names(&self, of_provider: &'static [&'static str]) -> Vec<&str> {
+        match self.variables {
+            Variables::OfProvider => of_provider.to_vec(),
+            Variables::Only(name) => vec![name],
+            Variables::None => Vec::new(),
+        }
+    }
+
     fn environment(&self) -> &Environment {
         self.situation.environment
     }
@@ -132,12 +191,12 @@ impl Planner<'_> {
         let metadata = self.gateway_ids(info)?;
         let profiles_count = !matches!(info.plugin, Some("minimax" | "stepfun"));
         let existing = if profiles_count { self.usable_key_profile(info.id) } else { None };
-        let only = self.variable.map(|name| [name]);
+        let names = self.names(setup.env_vars);
         let wanted = KeyWanted {
             provider: info.id,
             flag_name: method.flag.unwrap_or("--token"),
             flag: self.given,
-            env_vars: only.as_ref().map_or(setup.env_vars, |only| &only[..]),
+            env_vars: &names,
             canonical: setup.canonical_variable().unwrap_or_default(),
             mode: self.mode,
             existing: existing.as_ref(),
@@ -204,19 +263,21 @@ impl Planner<'_> {
     ) -> Result<(), Failure> {
         let Some((base_url, api)) = setup.endpoint else { return Ok(()) };
         let (provider, model) = setup.model.split_once('/').unwrap_or((info.id, setup.model));
-        let mut base_url = base_url.to_owned();
+        let mut base_url = Some(base_url.to_owned());
         if let Some(ids) = metadata {
-            base_url = cloudflare_base_url(&base_url, &ids.account, &ids.gateway).map_err(Failure::new)?;
+            let template = base_url.as_deref().unwrap_or_default();
+            base_url = Some(cloudflare_base_url(template, &ids.account, &ids.gateway).map_err(Failure::new)?);
         }
         if info.id == "zai" {
             // The plain choice names no endpoint: one that is configured already stays.
             let configured = self.config.provider(&ProviderId::normalise(info.id));
-            if let Some(known) = configured.and_then(|known| known.base_url.clone())
-                && method.choice == "zai-api-key"
-            {
-                base_url = known;
+            if method.choice == "zai-api-key" && configured.is_some_and(|known| known.base_url.is_some()) {
+                base_url = None;
             }
-            plan.notes.push(format!("The endpoint {base_url} was not tried; another one: --auth-choice zai-global, zai-cn, zai-coding-global or zai-coding-cn."));
+            plan.notes.push(format!(
+                "The endpoint ({}) was not tried; another one: --auth-choice zai-global, zai-cn, zai-coding-global or zai-coding-cn.",
+                base_url.as_deref().unwrap_or("the configured one")
+            ));
         }
         plan.changes.push(ConfigStep::Endpoint { provider, base_url, api, model });
         Ok(())
@@ -325,13 +386,14 @@ impl Planner<'_> {
             .unwrap_or_default()
             .trim_end_matches('/')
             .to_owned();
+        checked_base_url(&base_url).map_err(Failure::new)?;
         let variable = info.env_vars.first().copied().unwrap_or(CUSTOM_VARIABLE);
         let existing = self.usable_key_profile(info.id);
         let wanted = KeyWanted {
             provider: info.id,
             flag_name: "--custom-api-key",
             flag: self.given,
-            env_vars: info.env_vars,
+            env_vars: &self.names(info.env_vars),
             canonical: variable,
             mode: self.mode,
             existing: existing.as_ref(),
@@ -359,7 +421,7 @@ impl Planner<'_> {
             provider: &custom.id,
             flag_name: "--custom-api-key",
             flag: self.given,
-            env_vars: &[CUSTOM_VARIABLE],
+            env_vars: &self.names(&[CUSTOM_VARIABLE]),
             canonical: CUSTOM_VARIABLE,
             mode: self.mode,
             existing: None,
