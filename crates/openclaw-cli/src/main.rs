@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod endpoint_check;
 mod failure;
 mod onboard_args;
 mod output;

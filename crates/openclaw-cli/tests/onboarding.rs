@@ -22,6 +22,11 @@ fn onboard(sandbox: &Sandbox, more: &[&str]) -> Printed {
     sandbox.run(&arguments)
 }
 
+/// A home from which no request leaves this machine.
+fn offline() -> Sandbox {
+    Sandbox::new().env("HTTPS_PROXY", "http://127.0.0.1:9").env("HTTP_PROXY", "http://127.0.0.1:9")
+}
+
 fn read(sandbox: &Sandbox, below: &str) -> String {
     std::fs::read_to_string(sandbox.path(below)).unwrap_or_default()
 }
@@ -35,7 +40,7 @@ fn every_key_choice_stores_the_key_and_nothing_else_holds_it() {
     let mut seen = 0;
     for (info, method) in key_choices() {
         let (Some(setup), Some(flag)) = (method.setup, method.flag) else { continue };
-        let sandbox = Sandbox::new();
+        let sandbox = offline();
         let printed = onboard(&sandbox, &["--auth-choice", method.choice, flag, CANARY]);
         assert_eq!(printed.code, 0, "{}: {}", method.choice, printed.stderr);
         assert_eq!(json(&printed.stdout)["authChoice"], method.choice);
@@ -74,7 +79,7 @@ fn references_keep_the_key_out_of_every_file() {
     for (_, method) in key_choices() {
         let (Some(setup), Some(flag)) = (method.setup, method.flag) else { continue };
         let Some(variable) = setup.canonical_variable() else { continue };
-        let sandbox = Sandbox::new().env(variable, CANARY);
+        let sandbox = offline().env(variable, CANARY);
         let printed = onboard(&sandbox, &["--auth-choice", method.choice, "--secret-input-mode", "ref"]);
         assert_eq!(printed.code, 0, "{}: {}", method.choice, printed.stderr);
         for (path, (_, _, content)) in sandbox.tree() {
@@ -137,7 +142,10 @@ fn what_cannot_be_meant_is_refused_before_anything_is_written() {
             "must include letters",
         ),
         (&["--auth-choice", "openai-codex"], "models auth login --provider openai-codex"),
-        (&["--auth-choice", "ollama"], "OLLAMA_API_KEY=ollama-local"),
+        (
+            &["--auth-choice", "ollama", "--custom-base-url", "http://127.0.0.1:9/"],
+            "Ollama could not be reached at http://127.0.0.1:9.",
+        ),
         (&["--auth-choice", "vllm"], "Missing --custom-model-id for --auth-choice vllm."),
         (&["--auth-choice", "vllm", "--custom-model-id", "m"], "Missing --custom-api-key (or VLLM_API_KEY in env"),
         (&["--auth-choice", "setup-token", "--token", &long, "--token-expires-in", "soon"], "invalid duration: soon"),
@@ -194,6 +202,30 @@ fn setup_tokens_and_local_servers_are_stored_as_specified() {
     let block = &config["models"]["providers"]["vllm"];
     assert_eq!((&block["baseUrl"], &block["apiKey"]), (&"http://127.0.0.1:9/v1".into(), &"VLLM_API_KEY".into()));
     assert_eq!(config["agents"]["defaults"]["model"]["primary"], "vllm/llama");
+}
+
+#[test]
+fn an_ollama_server_that_answers_is_set_up_without_a_key() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a request");
+        let mut seen = [0; 1024];
+        let count = stream.read(&mut seen).expect("its head");
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").expect("an answer");
+        String::from_utf8_lossy(&seen[..count]).into_owned()
+    });
+    let sandbox = Sandbox::new();
+    let options = ["--auth-choice", "ollama", "--custom-base-url", &url, "--custom-model-id", "llama3"];
+    let printed = onboard(&sandbox, &options);
+    assert_eq!(printed.code, 0, "{}", printed.stderr);
+    assert!(server.join().expect("it ends").starts_with("GET /api/tags "));
+    let store = json(&read(&sandbox, ".openclaw/agents/main/agent/auth-profiles.json"));
+    assert_eq!(store["profiles"]["ollama:default"]["key"], "ollama-local");
+    let config = json(&read(&sandbox, ".openclaw/openclaw.json"));
+    assert_eq!(config["agents"]["defaults"]["model"]["primary"], "ollama/llama3");
+    assert_eq!(config["models"]["providers"]["ollama"]["baseUrl"], url.as_str());
 }
 
 #[test]

@@ -102,6 +102,35 @@ pub fn apply_local_server(root: &mut Value, server: ServerModel<'_>) {
     }
 }
 
+/// Writes the block of an Ollama server, with a model if one is named.
+pub fn apply_ollama(root: &mut Value, provider: &str, base_url: &str, model: Option<&str>) {
+    let block = provider_block(root, provider);
+    block.insert("baseUrl".to_owned(), Value::from(base_url));
+    block.insert("api".to_owned(), Value::from("ollama"));
+    let models = models_of(block);
+    if let Some(model) = model
+        && !models.iter().any(|entry| has_id(entry, model))
+    {
+        models.push(json!({"id": model, "name": model}));
+    }
+}
+
+/// The endpoints of Z.AI to try for a choice, first one first, each with its model. A key is shown only to the region
+/// that was chosen; the plain choice means the global one (3.8).
+pub fn zai_candidates(choice: &str) -> Vec<(&'static str, &'static str)> {
+    const GLOBAL: &str = "https://api.z.ai/api/paas/v4";
+    const CN: &str = "https://open.bigmodel.cn/api/paas/v4";
+    const CODING_GLOBAL: &str = "https://api.z.ai/api/coding/paas/v4";
+    const CODING_CN: &str = "https://open.bigmodel.cn/api/coding/paas/v4";
+    match choice {
+        "zai-global" => vec![(GLOBAL, "glm-5")],
+        "zai-cn" => vec![(CN, "glm-5")],
+        "zai-coding-global" => vec![(CODING_GLOBAL, "glm-5"), (CODING_GLOBAL, "glm-4.7")],
+        "zai-coding-cn" => vec![(CODING_CN, "glm-5"), (CODING_CN, "glm-4.7")],
+        _ => vec![(GLOBAL, "glm-5"), (CODING_GLOBAL, "glm-5"), (CODING_GLOBAL, "glm-4.7")],
+    }
+}
+
 /// The base URL of a Cloudflare AI gateway.
 ///
 /// # Errors
@@ -213,6 +242,16 @@ mod tests {
                 "models": [{"id": "grok-4", "name": "Mine"}, {"id": "grok-5", "name": "Grok 5"}],
                 "baseUrl": "https://api.x.ai/v1", "api": "openai-responses"}}})
         );
+    }
+
+    #[test]
+    fn a_key_stays_in_its_region() {
+        for choice in ["zai-api-key", "zai-global", "zai-coding-global"] {
+            assert!(zai_candidates(choice).iter().all(|(url, _)| url.starts_with("https://api.z.ai/")), "{choice}");
+        }
+        for choice in ["zai-cn", "zai-coding-cn"] {
+            assert!(zai_candidates(choice).iter().all(|(url, _)| url.starts_with("https://open.bigmodel.cn/")));
+        }
     }
 
     #[test]

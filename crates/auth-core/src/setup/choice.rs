@@ -11,6 +11,8 @@ pub enum Choice {
     Custom,
     /// A local server of a known kind: vLLM, SGLang.
     LocalServer(&'static ProviderInfo),
+    /// An Ollama server, which needs no key.
+    Ollama(&'static ProviderInfo),
     /// An API key.
     Key(&'static ProviderInfo, &'static AuthMethod),
     /// A setup-token.
@@ -26,16 +28,18 @@ impl Choice {
             Self::Key(_, method) => method.flag,
             Self::Custom | Self::LocalServer(_) => Some("--custom-api-key"),
             Self::SetupToken(..) => Some("--token"),
-            Self::Skip | Self::Interactive(..) => None,
+            Self::Skip | Self::Ollama(_) | Self::Interactive(..) => None,
         }
     }
 
     /// The provider, when it is a known one.
     pub fn provider(&self) -> Option<&'static ProviderInfo> {
         match self {
-            Self::Key(info, _) | Self::SetupToken(info, _) | Self::Interactive(info, _) | Self::LocalServer(info) => {
-                Some(info)
-            }
+            Self::Key(info, _)
+            | Self::SetupToken(info, _)
+            | Self::Interactive(info, _)
+            | Self::LocalServer(info)
+            | Self::Ollama(info) => Some(info),
             Self::Skip | Self::Custom => None,
         }
     }
@@ -126,6 +130,7 @@ fn by_name(choice: &str) -> Option<Choice> {
         (AuthKind::ApiKey, Some(_)) => Choice::Key(info, method),
         (AuthKind::Token, Some(_)) => Choice::SetupToken(info, method),
         (AuthKind::Custom, _) if method.method == "custom" => Choice::LocalServer(info),
+        (AuthKind::Custom, _) if info.synthetic_key.is_some() => Choice::Ollama(info),
         _ => Choice::Interactive(info, method),
     })
 }
@@ -166,6 +171,7 @@ mod tests {
                     Choice::Skip => "skip".to_owned(),
                     Choice::Custom => "custom".to_owned(),
                     Choice::LocalServer(info) => format!("server {}", info.id),
+                    Choice::Ollama(_) => "ollama".to_owned(),
                     Choice::Key(info, method) => format!("key {}/{}", info.id, method.method),
                     Choice::SetupToken(..) => "setup-token".to_owned(),
                     Choice::Interactive(info, _) => format!("interactive {}", info.id),
@@ -189,6 +195,8 @@ mod tests {
             ("setup-token", Some("openai"), "Auth choice \"setup-token\" was not matched to a provider setup flow."),
             ("setup-token", None, "setup-token: setup-token"),
             ("vllm", None, "vllm: server vllm"),
+            ("ollama", None, "ollama: ollama"),
+            ("copilot-proxy", None, "copilot-proxy: interactive copilot-proxy"),
             ("github-copilot", None, "github-copilot: interactive github-copilot"),
             ("microsoft-foundry-apikey", None, "microsoft-foundry-apikey: interactive microsoft-foundry"),
             (

@@ -6,8 +6,8 @@ mod custom;
 mod key;
 
 pub use changes::{
-    ServerModel, WizardStamp, apply_default_model, apply_endpoint, apply_local_server, cloudflare_base_url,
-    enable_plugin, plugin_block, set_primary_only, stamp_wizard,
+    ServerModel, WizardStamp, apply_default_model, apply_endpoint, apply_local_server, apply_ollama,
+    cloudflare_base_url, enable_plugin, plugin_block, set_primary_only, stamp_wizard, zai_candidates,
 };
 pub use choice::{Choice, ChoiceError, Chosen, choice_names, choice_of_flag, key_flags, resolve_choice};
 pub use custom::{CustomInput, CustomKey, CustomProvider, checked_base_url};

@@ -11,6 +11,7 @@ use super::change::Changing;
 use super::setup_ask;
 use super::setup_plan::{Plan, Planner, Variables};
 use crate::args::Change;
+use crate::endpoint_check::{Endpoints, Network, Offline};
 use crate::failure::Failure;
 use crate::onboard_args::{Configure, Onboard};
 use crate::output::{Page, plain, print_json, remark};
@@ -134,6 +135,7 @@ impl SetUp<'_> {
             options: self.options,
             mode,
             given: given.as_ref(),
+            endpoints: self.endpoints(),
             variables: Variables::OfProvider,
         }
         .plan(&chosen.choice)?;
@@ -154,6 +156,11 @@ impl SetUp<'_> {
         let preview = self.preview(&changing, &plan)?;
         self.write(&changing, &plan)?;
         self.report(&plan, &preview, &reported)
+    }
+
+    /// The network; nobody in a dry run.
+    pub(crate) fn endpoints(&self) -> &'static dyn Endpoints {
+        if self.options.dry_run { &Offline } else { &Network }
     }
 
     fn change(&self) -> Change {

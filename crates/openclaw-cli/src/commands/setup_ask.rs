@@ -1,7 +1,9 @@
 //! The set-up as a conversation (spec 04 section 3.9): provider, method, key, a summary, and only then a write.
 
+use std::time::Duration;
+
 use auth_core::provider::{AuthKind, AuthMethod, KeySetup, PROVIDERS, ProviderInfo, ProviderKind};
-use auth_core::setup::{Choice, InputMode, resolve_choice};
+use auth_core::setup::{Choice, CustomKey, InputMode, resolve_choice};
 use auth_core::{AuthKey, EnvOrigin, Environment, Secret, is_env_id, login_input, provider};
 
 use super::change::Changing;
@@ -10,9 +12,13 @@ use super::onboard::normalised;
 use super::setup_plan::{
     CUSTOM_VARIABLE, OAUTH_TOKEN_PREFIX, Plan, Planner, SETUP_TOKEN_VARIABLE, Variables, sign_in_advice,
 };
+use crate::endpoint_check::Chat;
 use crate::failure::Failure;
 use crate::onboard_args::Onboard;
 use crate::prompt;
+
+/// How long a custom server may take.
+const CUSTOM_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where a key is kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,6 +68,7 @@ pub(crate) fn ask(set_up: &SetUp<'_>, changing: &Changing<'_>) -> Result<Option<
             options: &answers.options,
             mode,
             given: answers.key.as_ref(),
+            endpoints: set_up.endpoints(),
             variables: match (&answers.variable, answers.choice) {
                 (Some(name), _) => Variables::Only(name),
                 // Whether a variable is used was asked.
@@ -78,6 +85,13 @@ pub(crate) fn ask(set_up: &SetUp<'_>, changing: &Changing<'_>) -> Result<Option<
                 continue;
             }
         };
+        if !tried(set_up, &plan)? {
+            if set_up.options.auth_choice.is_none() {
+                continue;
+            }
+            prompt::outro("Nothing was written.")?;
+            return Ok(None);
+        }
         if answers.keep == Keep::Dotenv {
             into_dotenv(&mut plan, &answers);
         }
@@ -241,8 +255,18 @@ fn answers_for(
                 anthropic: false,
             }
         }
+        Choice::Ollama(info) => {
+            fill(&mut options.custom_base_url, "Where Ollama listens", info.base_url.unwrap_or_default())?;
+            fill(&mut options.custom_model_id, "Model (as ollama list shows it)", "")?;
+            return Ok(answers(Keep::Profile, None, options));
+        }
         Choice::Skip | Choice::Interactive(..) => return Ok(None),
     };
+    if let Choice::Key(info, _) = choice
+        && info.id == "zai"
+    {
+        prompt::remark("One request finds out which endpoint your key is for.")?;
+    }
     let keep = match (&given, wants_reference(set_up)) {
         (_, true) => Some(Keep::Reference),
         (Some(_), false) => Some(Keep::Profile),
@@ -374,6 +398,26 @@ fn reference(set_up: &SetUp<'_>, source: &Source) -> Result<String, Failure> {
             return Ok(name);
         }
     }
+}
+
+/// Asks a custom server for one token. When it does not answer, the user says whether that matters.
+fn tried(set_up: &SetUp<'_>, plan: &Plan) -> Result<bool, Failure> {
+    let Some((custom, key)) = plan.custom_server() else { return Ok(true) };
+    let key = key.and_then(|key| match key {
+        CustomKey::Plain(secret) => Some(secret.clone()),
+        CustomKey::Reference(to) => set_up.session.state.environment.credential(&to.id).map(|(secret, _)| secret),
+    });
+    let key = key.as_ref();
+    let (base_url, api, model) = (custom.base_url.as_str(), custom.api, custom.model.as_str());
+    let answer = set_up.endpoints().chat(&Chat { base_url, api, model, key, timeout: CUSTOM_TIMEOUT });
+    match answer {
+        Ok(()) => prompt::remark(&format!("{base_url} answers."))?,
+        Err(why) => {
+            prompt::complain(&format!("{base_url} does not answer for {model}: {why}."))?;
+            return prompt::confirm("Keep it all the same?", false);
+        }
+    }
+    Ok(true)
 }
 
 /// Moves the key of a plan from the store to the `.env` file.

@@ -1,12 +1,14 @@
 //! What setting up a provider would do, worked out before anything is written (spec 04 sections 3.3 to 3.8).
 
+use std::time::Duration;
+
 use auth_core::config::edit::{ProfileLabels, register_profile};
 use auth_core::login_input::{self, duration_ms, setup_token_profile};
 use auth_core::provider::{AuthMethod, KeySetup, ProviderInfo};
 use auth_core::setup::{
     Choice, CustomInput, CustomKey, CustomProvider, FoundKey, InputMode, KeySource, KeyWanted, ServerModel,
-    WizardStamp, apply_default_model, apply_endpoint, apply_local_server, checked_base_url, cloudflare_base_url,
-    enable_plugin, find_key, plugin_block, set_primary_only, stamp_wizard,
+    WizardStamp, apply_default_model, apply_endpoint, apply_local_server, apply_ollama, checked_base_url,
+    cloudflare_base_url, enable_plugin, find_key, plugin_block, set_primary_only, stamp_wizard, zai_candidates,
 };
 use auth_core::{
     Config, Credential, CredentialKind, Environment, ProfileId, ProviderId, RefSource, RefState, Secret, SecretRef,
@@ -16,11 +18,14 @@ use auth_store::COMPATIBLE_VERSION;
 use serde_json::{Value, json};
 
 use super::change::Stored;
+use crate::endpoint_check::{Chat, Endpoints};
 use crate::failure::Failure;
 use crate::onboard_args::Onboard;
 
 /// A key that an API-key choice passes over: what begins so is a token.
 pub(crate) const OAUTH_TOKEN_PREFIX: &str = "sk-ant-oat";
+/// How long one endpoint of Z.AI may take.
+const ZAI_TIMEOUT: Duration = Duration::from_secs(5);
 /// The variable that may hold a setup-token.
 pub(crate) const SETUP_TOKEN_VARIABLE: &str = "ANTHROPIC_OAUTH_TOKEN";
 /// The variable that may hold the key of a custom server.
@@ -51,6 +56,11 @@ enum ConfigStep {
         base_url: Option<String>,
         api: &'static str,
         model: &'static str,
+    },
+    Ollama {
+        provider: &'static str,
+        base_url: String,
+        model: Option<String>,
     },
     LocalServer {
         provider: &'static str,
@@ -91,6 +101,9 @@ impl Plan {
                     let known = info.and_then(|info| info.models.iter().find(|known| known.id == *model));
                     apply_endpoint(root, provider, base_url.as_deref(), api, model, known.and_then(|model| model.name));
                 }
+                ConfigStep::Ollama { provider, base_url, model } => {
+                    apply_ollama(root, provider, base_url, model.as_deref());
+                }
                 ConfigStep::LocalServer { provider, base_url, variable, model } => {
                     apply_local_server(root, ServerModel { provider, base_url, variable, model });
                 }
@@ -101,6 +114,14 @@ impl Plan {
         }
         stamp_wizard(root, WizardStamp { at, version: COMPATIBLE_VERSION, command });
         Ok(())
+    }
+
+    /// The custom server of the plan, with its key.
+    pub(crate) fn custom_server(&self) -> Option<(&CustomProvider, Option<&CustomKey>)> {
+        self.changes.iter().find_map(|step| match step {
+            ConfigStep::Custom(custom, key) => Some((custom, key.as_ref())),
+            _ => None,
+        })
     }
 
     /// Whether a key goes into the config, and how it is shown.
@@ -146,6 +167,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) mode: InputMode,
     /// The key or token that was given.
     pub(crate) given: Option<&'a Secret>,
+    /// Who is asked whether an endpoint answers.
+    pub(crate) endpoints: &'a dyn Endpoints,
     /// The variables to look at.
     pub(crate) variables: Variables<'a>,
 }
@@ -167,6 +190,7 @@ impl Planner<'_> {
             Choice::Key(info, method) => self.key(&mut plan, info, method)?,
             Choice::SetupToken(..) => self.setup_token(&mut plan)?,
             Choice::LocalServer(info) => self.local_server(&mut plan, info)?,
+            Choice::Ollama(info) => self.ollama(&mut plan, info)?,
             Choice::Custom => self.custom(&mut plan)?,
             Choice::Interactive(info, method) => return Err(needs_a_person(method.choice, info, method)),
         }
@@ -204,10 +228,11 @@ impl Planner<'_> {
         };
         let found = find_key(&wanted, self.environment()).map_err(Failure::new)?;
         let found = found.ok_or_else(|| Failure::new(wanted.missing(profiles_count)))?;
+        let secret = self.secret_of(&found);
         self.store_key(plan, info, setup.profiles, found, metadata.as_ref());
-        self.endpoint(plan, info, method, setup, metadata.as_ref())?;
-        plan.changes.push(ConfigStep::DefaultModel(setup.model.to_owned(), setup.alias));
-        plan.model = Some(setup.model.to_owned());
+        let model = self.endpoint(plan, info, method, setup, metadata.as_ref(), secret.as_ref())?;
+        plan.changes.push(ConfigStep::DefaultModel(model.clone(), setup.alias));
+        plan.model = Some(model);
         Ok(())
     }
 
@@ -260,26 +285,76 @@ impl Planner<'_> {
         method: &AuthMethod,
         setup: &KeySetup,
         metadata: Option<&GatewayIds>,
-    ) -> Result<(), Failure> {
-        let Some((base_url, api)) = setup.endpoint else { return Ok(()) };
-        let (provider, model) = setup.model.split_once('/').unwrap_or((info.id, setup.model));
+        secret: Option<&Secret>,
+    ) -> Result<String, Failure> {
+        let Some((base_url, api)) = setup.endpoint else { return Ok(setup.model.to_owned()) };
+        let (provider, mut model) = setup.model.split_once('/').unwrap_or((info.id, setup.model));
         let mut base_url = Some(base_url.to_owned());
         if let Some(ids) = metadata {
             let template = base_url.as_deref().unwrap_or_default();
             base_url = Some(cloudflare_base_url(template, &ids.account, &ids.gateway).map_err(Failure::new)?);
         }
         if info.id == "zai" {
-            // The plain choice names no endpoint: one that is configured already stays.
-            let configured = self.config.provider(&ProviderId::normalise(info.id));
-            if method.choice == "zai-api-key" && configured.is_some_and(|known| known.base_url.is_some()) {
-                base_url = None;
+            if let Some((url, answering)) = secret.and_then(|key| self.zai_endpoint(method.choice, key)) {
+                (base_url, model) = (Some(url.to_owned()), answering);
+            } else {
+                // The plain choice names no endpoint: one that is configured already stays.
+                let configured = self.config.provider(&ProviderId::normalise(info.id));
+                if method.choice == "zai-api-key" && configured.is_some_and(|known| known.base_url.is_some()) {
+                    base_url = None;
+                }
+                plan.notes.push(format!(
+                    "No endpoint of {} answered this key; {} is used.",
+                    info.label,
+                    base_url.as_deref().unwrap_or("the configured one")
+                ));
             }
-            plan.notes.push(format!(
-                "The endpoint ({}) was not tried; another one: --auth-choice zai-global, zai-cn, zai-coding-global or zai-coding-cn.",
-                base_url.as_deref().unwrap_or("the configured one")
-            ));
         }
         plan.changes.push(ConfigStep::Endpoint { provider, base_url, api, model });
+        Ok(format!("{provider}/{model}"))
+    }
+
+    /// The first endpoint of Z.AI that answers a key, with its model.
+    fn zai_endpoint(&self, choice: &str, key: &Secret) -> Option<(&'static str, &'static str)> {
+        zai_candidates(choice).into_iter().find(|(base_url, model)| {
+            let (api, timeout) = ("openai-completions", ZAI_TIMEOUT);
+            self.endpoints.chat(&Chat { base_url, api, model, key: Some(key), timeout }).is_ok()
+        })
+    }
+
+    /// The key that was found, wherever it is.
+    fn secret_of(&self, found: &FoundKey) -> Option<Secret> {
+        match &found.source {
+            KeySource::Flag(key) | KeySource::Copied { key, .. } => Some(key.clone()),
+            KeySource::Referenced(variable) => self.environment().credential(variable).map(|(key, _)| key),
+            KeySource::Existing(id) => self.situation.store.get(id)?.credential.material()?.inline().cloned(),
+        }
+    }
+
+    fn ollama(&self, plan: &mut Plan, info: &'static ProviderInfo) -> Result<(), Failure> {
+        let given = |option: &Option<String>| {
+            option.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        let base_url = given(&self.options.custom_base_url).or_else(|| info.base_url.map(str::to_owned));
+        let base_url = base_url.unwrap_or_default().trim_end_matches('/').to_owned();
+        checked_base_url(&base_url).map_err(Failure::new)?;
+        self.endpoints.ollama(&base_url).map_err(|why| {
+            Failure::new(format!("Ollama could not be reached at {base_url}.\nIt says: {why}. Run: ollama serve"))
+        })?;
+        let model = given(&self.options.custom_model_id);
+        let key = info.synthetic_key.unwrap_or_default();
+        let kind = CredentialKind::ApiKey;
+        let fields =
+            vec![("type", Value::from(kind.as_str())), ("provider", Value::from(info.id)), ("key", Value::from(key))];
+        let id = ProfileId::new(format!("{}:default", info.id));
+        plan.profiles.push(Stored { id, provider: info.id, kind, fields, expires: None });
+        plan.model = model.as_ref().map(|model| format!("{}/{model}", info.id));
+        plan.changes.push(ConfigStep::Ollama { provider: info.id, base_url, model });
+        if let Some(model) = &plan.model {
+            plan.changes.push(ConfigStep::DefaultModel(model.clone(), None));
+        } else {
+            plan.notes.push("No model was chosen. Run: openclaw models set ollama/MODEL".to_owned());
+        }
         Ok(())
     }
 
@@ -458,9 +533,6 @@ pub(crate) fn needs_a_person(choice: &str, info: &ProviderInfo, method: &AuthMet
 /// How to sign in to a provider that this command does not sign in to.
 pub(crate) fn sign_in_advice(info: &ProviderInfo, method: &AuthMethod) -> String {
     let label = info.label;
-    if let (Some(key), Some(variable)) = (info.synthetic_key, info.env_vars.first()) {
-        return format!("{label} needs no key. Put {variable}={key} into the .env file of the state directory.");
-    }
     let several = info.auth.len() > 1;
     let method = if several { format!(" --method {}", method.method) } else { String::new() };
     format!("{label} has a sign-in of its own. Run: openclaw models auth login --provider {}{method}", info.id)
