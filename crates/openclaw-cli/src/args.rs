@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::onboard_args::{Configure, Onboard};
+use crate::onboard_args::{Configure, Deferred, Onboard};
 
 /// Which credential do your agents use, does it still work, and what to do if not.
 ///
@@ -52,7 +52,7 @@ pub(crate) enum Command {
     /// Models in use and the credentials behind them
     Models(Models),
     /// Set up a provider: its credential, its model, its settings
-    Onboard(Box<Onboard>),
+    Onboard(Box<Deferred<Onboard>>),
     /// Change one part of the set-up
     Configure(Configure),
 }

@@ -101,8 +101,8 @@ impl Session {
 }
 
 fn try_run(arguments: &[OsString]) -> Result<u8, Failure> {
+    // Commands are completed when they are needed: most of the tree is not, and building it all is felt.
     let mut tree = Cli::command();
-    tree.build();
     let root = RootOptions::take(arguments)?;
     let command = match upstream::named_command(&tree, arguments) {
         Named::Foreign(foreign) => match foreign.strip_suffix("help").map(str::trim) {
@@ -111,7 +111,7 @@ fn try_run(arguments: &[OsString]) -> Result<u8, Failure> {
         },
         Named::Own(command) => command,
     };
-    let matches = match tree.clone().try_get_matches_from(&root.arguments) {
+    let matches = match tree.try_get_matches_from_mut(&root.arguments) {
         Ok(matches) => matches,
         Err(error) => return usage(&error, &command),
     };
@@ -119,7 +119,7 @@ fn try_run(arguments: &[OsString]) -> Result<u8, Failure> {
     let open = || Session::open(root.profile.as_deref(), &cli);
     let models = match &cli.command {
         None => return help(&tree, &[], 0),
-        Some(Command::Onboard(options)) => return onboard::run(&open, options),
+        Some(Command::Onboard(options)) => return onboard::run(&open, &options.0),
         Some(Command::Configure(options)) => return onboard::configure(&open, options),
         Some(Command::Models(models)) => models,
     };
@@ -269,8 +269,10 @@ fn run_auth(
 /// Prints the help of a command.
 fn help(tree: &clap::Command, path: &[&str], code: u8) -> Result<u8, Failure> {
     let path = path.iter().filter(|name| !name.is_empty());
-    let found = path.into_iter().try_fold(tree, |at, name| at.find_subcommand(name));
-    let text = found.unwrap_or(tree).clone().render_help().to_string();
+    let mut tree = tree.clone();
+    tree.build();
+    let found = path.into_iter().try_fold(&tree, |at, name| at.find_subcommand(name));
+    let text = found.unwrap_or(&tree).clone().render_help().to_string();
     print_text(&text)?;
     Ok(code)
 }
