@@ -223,7 +223,7 @@ impl<'a> ConfigWriter<'a> {
 
     fn not_safely(&self, path: &Path, change: &Change, why: String) -> ConfigWriteError {
         let by_hand = match &change.to {
-            Some(to) => format!("{} = {to}", change.path.join(".")),
+            Some(to) => format!("{} = {}", change.path.join("."), without_secrets(to, change.path.last())),
             None => format!("remove {}", change.path.join(".")),
         };
         ConfigWriteError::Unsafe { file: self.layout.shorten(path), why, by_hand }
@@ -325,6 +325,26 @@ impl<'a> ConfigWriter<'a> {
     }
 }
 
+/// A value for a message: strings that may be keys are masked.
+fn without_secrets(value: &Value, name: Option<&String>) -> Value {
+    let holds_secrets = name.is_some_and(|name| {
+        let name = name.to_lowercase();
+        ["key", "token", "secret", "password", "headers"].iter().any(|part| name.contains(part))
+    });
+    match value {
+        Value::String(text) if holds_secrets => Value::from(auth_core::mask(text)),
+        Value::Object(members) => {
+            let below = |member: &String| if holds_secrets { name.cloned() } else { Some(member.clone()) };
+            members
+                .iter()
+                .map(|(member, value)| (member.clone(), without_secrets(value, below(member).as_ref())))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        }
+        other => other.clone(),
+    }
+}
+
 /// `meta` as every write leaves it.
 fn stamp(now: Timestamp) -> Vec<Change> {
     let set =
@@ -389,6 +409,15 @@ mod tests {
     use super::*;
     use crate::write_host::faulty::{Fault, FaultyHost};
     use serde_json::json;
+
+    #[test]
+    fn a_message_never_quotes_a_key() {
+        let block = json!({"lab": {"baseUrl": "https://a", "apiKey": "sk-test-canary-0001", "headers": {"api-key": "sk-test-canary-0001"}}});
+        let shown = without_secrets(&block, Some(&"providers".to_owned())).to_string();
+        assert!(shown.contains("https://a") && !shown.contains("canary"), "{shown}");
+        let shown = without_secrets(&json!("sk-test-canary-0001"), Some(&"apiKey".to_owned())).to_string();
+        assert!(!shown.contains("canary"), "{shown}");
+    }
 
     struct Bench {
         dir: tempfile::TempDir,

@@ -4,7 +4,7 @@ use auth_core::{ProfileId, ProviderId};
 use serde_json::json;
 
 use super::Session;
-use super::change::Changing;
+use super::change::{Changing, provider_of};
 use super::status::store_remarks;
 use crate::args::{OrderClear, OrderGet, OrderSet};
 use crate::failure::Failure;
@@ -95,13 +95,6 @@ pub(crate) fn clear(session: &Session, args: &OrderClear, agent: Option<&str>) -
         session.warn(&format!("Note: the order of agent main is in force now: {}", names.join(", ")));
     }
     Ok(code)
-}
-
-fn provider_of(raw: &str) -> Result<ProviderId, Failure> {
-    if raw.trim().is_empty() {
-        return Err(Failure::new("Missing --provider."));
-    }
-    Ok(ProviderId::normalise(raw))
 }
 
 fn report(changing: &Changing<'_>, dry_run: bool, provider: &ProviderId, result: &str) -> Result<u8, Failure> {

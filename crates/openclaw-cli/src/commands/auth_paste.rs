@@ -6,7 +6,7 @@ use auth_core::{CredentialKind, ProfileId, ProviderId, Secret};
 use serde_json::Value;
 
 use super::Session;
-use super::change::{Changing, Stored};
+use super::change::{Changing, Stored, provider_of};
 use crate::args::{PasteApiKey, PasteToken};
 use crate::failure::Failure;
 use crate::prompt;
@@ -42,13 +42,6 @@ pub(crate) fn api_key(session: &Session, args: &PasteApiKey, agent: Option<&str>
     let accept = |text: &str| login_input::pasted_api_key(text).map_err(|error| error.to_string());
     let key = ask(&question, &accept)?;
     finish(&changing, &provider, id, CredentialKind::ApiKey, &key, None)
-}
-
-fn provider_of(raw: &str) -> Result<ProviderId, Failure> {
-    if raw.trim().is_empty() {
-        return Err(Failure::new("Missing --provider."));
-    }
-    Ok(ProviderId::normalise(raw))
 }
 
 /// The id to store under, checked before anything is asked.

@@ -1,7 +1,7 @@
 //! What every command that changes credentials shares: the writers, storing with its config entry, the report.
 
 use auth_core::config::edit::{ProfileLabels, register_profile};
-use auth_core::{AgentId, CredentialKind, Owner, ProfileId};
+use auth_core::{AgentId, CredentialKind, Owner, ProfileId, ProviderId};
 use auth_store::{
     AgentAuth, ConfigChange, ConfigWriteError, ConfigWriter, OpenStore, Run, StoreChange, StoreWriteError, StoreWriter,
 };
@@ -255,6 +255,14 @@ fn registering<'e>(
         }
         edit(root)
     }
+}
+
+/// The provider that `--provider` names.
+pub(crate) fn provider_of(raw: &str) -> Result<ProviderId, Failure> {
+    if raw.trim().is_empty() {
+        return Err(Failure::new("Missing --provider."));
+    }
+    Ok(ProviderId::normalise(raw))
 }
 
 pub(crate) fn store_failure(error: StoreWriteError) -> Failure {

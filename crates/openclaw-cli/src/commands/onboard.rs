@@ -1,8 +1,8 @@
 //! `onboard` and `configure --section model` (spec 04 section 3): checks, plan, writing, report.
 
+use auth_core::Secret;
 use auth_core::login_input;
 use auth_core::setup::{Choice, InputMode, choice_of_flag, resolve_choice};
-use auth_core::{Config, Secret};
 use auth_store::{SetAside, iso_time, set_aside, set_dotenv_variable};
 use serde_json::{Map, Value, json};
 
@@ -38,7 +38,7 @@ pub(crate) fn run(open: &dyn Fn() -> Result<Session, Failure>, options: &Onboard
         Some("remote") => return remote(&session, options),
         Some(_) => return Err(Failure::new("Invalid --mode. Use \"local\" or \"remote\".")),
     }
-    let set_up = SetUp { session: &session, options, command: "onboard", config: session.state.config.clone() };
+    let set_up = SetUp { session: &session, options, command: "onboard" };
     if options.non_interactive { set_up.by_options(mode) } else { set_up.by_asking() }
 }
 
@@ -65,8 +65,7 @@ pub(crate) fn configure(open: &dyn Fn() -> Result<Session, Failure>, options: &C
     }
     let session = open()?;
     let options = Onboard::default();
-    SetUp { session: &session, options: &options, command: "configure", config: session.state.config.clone() }
-        .by_asking()
+    SetUp { session: &session, options: &options, command: "configure" }.by_asking()
 }
 
 /// The checks that need nothing but the options, in the order of spec 04 section 3.2.
@@ -117,7 +116,6 @@ pub(crate) struct SetUp<'a> {
     pub(crate) options: &'a Onboard,
     /// `onboard` or `configure`.
     pub(crate) command: &'static str,
-    pub(crate) config: Config,
 }
 
 impl SetUp<'_> {
@@ -130,7 +128,6 @@ impl SetUp<'_> {
         let change = self.change();
         let changing = Changing::open(self.session, &change, None, self.command)?;
         let plan = Planner {
-            config: &self.config,
             situation: self.session.state.situation(&changing.auth),
             options: self.options,
             mode,

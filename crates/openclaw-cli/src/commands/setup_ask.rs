@@ -63,7 +63,6 @@ pub(crate) fn ask(set_up: &SetUp<'_>, changing: &Changing<'_>) -> Result<Option<
         };
         let mode = if answers.keep == Keep::Reference { InputMode::Reference } else { InputMode::Plaintext };
         let planned = Planner {
-            config: &set_up.config,
             situation: set_up.session.state.situation(&changing.auth),
             options: &answers.options,
             mode,

@@ -161,7 +161,6 @@ pub(crate) enum Variables<'a> {
 /// What a plan is made of.
 #[derive(Clone, Copy)]
 pub(crate) struct Planner<'a> {
-    pub(crate) config: &'a Config,
     pub(crate) situation: Situation<'a>,
     pub(crate) options: &'a Onboard,
     pub(crate) mode: InputMode,
@@ -182,7 +181,7 @@ impl Planner<'_> {
     pub(crate) fn plan(&self, choice: &Choice) -> Result<Plan, Failure> {
         let mut plan = Plan::default();
         if let Some((info, plugin)) = choice.provider().and_then(|info| Some((info, info.plugin?))) {
-            refuse_blocked(self.config, info, plugin).map_err(Failure::new)?;
+            refuse_blocked(self.situation.config, info, plugin).map_err(Failure::new)?;
             plan.changes.push(ConfigStep::Plugin(info, plugin));
         }
         match choice {
@@ -299,7 +298,7 @@ impl Planner<'_> {
                 (base_url, model) = (Some(url.to_owned()), answering);
             } else {
                 // The plain choice names no endpoint: one that is configured already stays.
-                let configured = self.config.provider(&ProviderId::normalise(info.id));
+                let configured = self.situation.config.provider(&ProviderId::normalise(info.id));
                 if method.choice == "zai-api-key" && configured.is_some_and(|known| known.base_url.is_some()) {
                     base_url = None;
                 }
@@ -332,16 +331,13 @@ impl Planner<'_> {
     }
 
     fn ollama(&self, plan: &mut Plan, info: &'static ProviderInfo) -> Result<(), Failure> {
-        let given = |option: &Option<String>| {
-            option.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
-        };
-        let base_url = given(&self.options.custom_base_url).or_else(|| info.base_url.map(str::to_owned));
+        let base_url = given(self.options.custom_base_url.as_deref()).or_else(|| info.base_url.map(str::to_owned));
         let base_url = base_url.unwrap_or_default().trim_end_matches('/').to_owned();
         checked_base_url(&base_url).map_err(Failure::new)?;
         self.endpoints.ollama(&base_url).map_err(|why| {
             Failure::new(format!("Ollama could not be reached at {base_url}.\nIt says: {why}. Run: ollama serve"))
         })?;
-        let model = given(&self.options.custom_model_id);
+        let model = given(self.options.custom_model_id.as_deref());
         let key = info.synthetic_key.unwrap_or_default();
         let kind = CredentialKind::ApiKey;
         let fields =
@@ -363,16 +359,14 @@ impl Planner<'_> {
         if info.id != "cloudflare-ai-gateway" {
             return Ok(None);
         }
-        let given =
-            |option: &Option<String>| option.as_deref().map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned);
         let stored = || {
             let profile = self.situation.store.get(&ProfileId::new("cloudflare-ai-gateway:default"))?;
             serde_json::from_str::<Value>(profile.unknown.get("metadata")?.get()).ok()
         };
         let stored = stored().unwrap_or_default();
         let stored = |name: &str| stored.get(name).and_then(Value::as_str).map(str::to_owned);
-        let account = given(&self.options.cloudflare_ai_gateway_account_id).or_else(|| stored("accountId"));
-        let gateway = given(&self.options.cloudflare_ai_gateway_gateway_id).or_else(|| stored("gatewayId"));
+        let account = given(self.options.cloudflare_ai_gateway_account_id.as_deref()).or_else(|| stored("accountId"));
+        let gateway = given(self.options.cloudflare_ai_gateway_gateway_id.as_deref()).or_else(|| stored("gatewayId"));
         match (account, gateway) {
             (Some(account), Some(gateway)) => Ok(Some(GatewayIds { account, gateway })),
             _ => Err(Failure::new(
@@ -384,12 +378,12 @@ impl Planner<'_> {
     /// The first profile of a provider whose API key is there.
     fn usable_key_profile(&self, provider: &str) -> Option<ProfileId> {
         let Situation { store, refs, now, .. } = self.situation;
-        let order = resolve_order(self.config, store, &ProviderId::normalise(provider), None, now);
+        let order = resolve_order(self.situation.config, store, &ProviderId::normalise(provider), None, now);
         order.tried.into_iter().map(|entry| entry.id).find(|id| {
             let Some(Credential::ApiKey { key }) = store.get(id).map(|profile| &profile.credential) else {
                 return false;
             };
-            match key.resolved_reference(&self.config.ref_defaults) {
+            match key.resolved_reference(&self.situation.config.ref_defaults) {
                 Some(reference) => matches!(refs.get(&reference), RefState::Resolved(_)),
                 None => key.inline().is_some_and(|key| !key.is_blank()),
             }
@@ -399,11 +393,11 @@ impl Planner<'_> {
     /// A reference to a variable, through the alias that the config has for the environment.
     fn env_ref(&self, variable: &str) -> SecretRef {
         let declared = || {
-            let mut providers = self.config.secret_providers.iter();
+            let mut providers = self.situation.config.secret_providers.iter();
             providers.find(|(_, provider)| provider.source == RefSource::Env).map(|(alias, _)| alias.clone())
         };
-        let alias = self.config.ref_defaults.env.clone().or_else(declared);
-        let provider = alias.unwrap_or_else(|| self.config.ref_defaults.alias(RefSource::Env).to_owned());
+        let alias = self.situation.config.ref_defaults.env.clone().or_else(declared);
+        let provider = alias.unwrap_or_else(|| self.situation.config.ref_defaults.alias(RefSource::Env).to_owned());
         SecretRef { source: RefSource::Env, provider, id: variable.to_owned() }
     }
 
@@ -413,8 +407,8 @@ impl Planner<'_> {
     }
 
     fn setup_token(&self, plan: &mut Plan) -> Result<(), Failure> {
-        let lifetime = self.options.token_expires_in.as_deref().filter(|text| !text.trim().is_empty());
-        let lifetime = lifetime.map(duration_ms).transpose().map_err(Failure::new)?;
+        let lifetime = given(self.options.token_expires_in.as_deref());
+        let lifetime = lifetime.as_deref().map(duration_ms).transpose().map_err(Failure::new)?;
         let name = self.options.token_profile_id.as_deref().map(str::trim).filter(|name| !name.is_empty());
         let id = name.map_or_else(|| "anthropic:default".to_owned(), setup_token_profile);
         if let Some(fault) = login_input::profile_id_fault(&id) {
@@ -451,12 +445,9 @@ impl Planner<'_> {
     }
 
     fn local_server(&self, plan: &mut Plan, info: &'static ProviderInfo) -> Result<(), Failure> {
-        let text = |option: &Option<String>| {
-            option.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
-        };
-        let model = text(&self.options.custom_model_id)
+        let model = given(self.options.custom_model_id.as_deref())
             .ok_or_else(|| Failure::new(format!("Missing --custom-model-id for --auth-choice {}.", info.id)))?;
-        let base_url = text(&self.options.custom_base_url)
+        let base_url = given(self.options.custom_base_url.as_deref())
             .or_else(|| info.base_url.map(str::to_owned))
             .unwrap_or_default()
             .trim_end_matches('/')
@@ -491,7 +482,7 @@ impl Planner<'_> {
             provider_id: self.options.custom_provider_id.as_deref(),
             compatibility: self.options.custom_compatibility.as_deref(),
         };
-        let custom = CustomProvider::plan(input, self.config).map_err(Failure::new)?;
+        let custom = CustomProvider::plan(input, self.situation.config).map_err(Failure::new)?;
         let wanted = KeyWanted {
             provider: &custom.id,
             flag_name: "--custom-api-key",
@@ -518,6 +509,11 @@ impl Planner<'_> {
         plan.changes.push(ConfigStep::Custom(custom, key));
         Ok(())
     }
+}
+
+/// The value of an option that is not blank.
+fn given(option: Option<&str>) -> Option<String> {
+    option.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 struct GatewayIds {
