@@ -251,6 +251,9 @@ fn missing(page: &mut Page, state: &State, auth: &AgentAuth, report: &StatusRepo
             let config = state.layout.shorten(state.layout.config_path());
             page.line(6, &[plain(format!("    models.providers.{}.apiKey in {config}", missing.provider))]);
         }
+        if help.variables.iter().any(|name| name.contains("KEY")) {
+            page.command(&format!("openclaw models auth paste-api-key --provider {}", missing.provider));
+        }
         if let Some(login) = &help.login {
             page.command(login);
         }
