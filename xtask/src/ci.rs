@@ -11,7 +11,7 @@ use crate::{arrows, generate};
 /// Runs every step in turn and stops at the first that fails.
 pub(crate) fn run(shell: &Shell, root: &Path) -> Result<()> {
     let before = tree_state(shell)?;
-    let steps: [(&str, &dyn Fn() -> Result<()>); 6] = [
+    let steps: [(&str, &dyn Fn() -> Result<()>); 7] = [
         ("format", &|| Ok(cmd!(shell, "cargo fmt --all -- --check").run()?)),
         ("generated files", &|| generate::run(root, true)),
         ("structure", &|| arrows::check(shell)),
@@ -19,6 +19,12 @@ pub(crate) fn run(shell: &Shell, root: &Path) -> Result<()> {
             Ok(cmd!(shell, "cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings").run()?)
         }),
         ("tests", &|| Ok(cmd!(shell, "cargo test --quiet --locked --workspace").run()?)),
+        ("optional features", &|| {
+            let keepers = ["-p", "auth-store", "-p", "openclaw-cli", "--features", "age,keyring"];
+            let lints = cmd!(shell, "cargo clippy --quiet --locked {keepers...} --all-targets -- --deny warnings");
+            lints.run()?;
+            Ok(cmd!(shell, "cargo test --quiet --locked {keepers...} keeper").run()?)
+        }),
         ("docs", &|| {
             let docs = cmd!(shell, "cargo doc --quiet --locked --workspace --no-deps --document-private-items");
             Ok(docs.env("RUSTDOCFLAGS", "--deny warnings").run()?)

@@ -37,13 +37,14 @@ impl fmt::Display for EnvOrigin {
     }
 }
 
+#[derive(Clone)]
 struct Entry {
     value: String,
     origin: EnvOrigin,
 }
 
 /// A snapshot of the variables after all sources were loaded (spec 01 section 2), first source wins.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Environment {
     entries: BTreeMap<String, Entry>,
     shadowed: Vec<ShadowedVariable>,
@@ -81,6 +82,11 @@ impl Environment {
     /// Sets a variable as if the process had it.
     pub fn set(&mut self, name: &str, value: String) {
         self.entries.insert(name.to_owned(), Entry { value, origin: EnvOrigin::Process });
+    }
+
+    /// Forgets a variable.
+    pub fn unset(&mut self, name: &str) {
+        self.entries.remove(name);
     }
 
     /// Gives `name` the value and origin of `from` when `name` is blank and `from` is not.

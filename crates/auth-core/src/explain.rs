@@ -1,13 +1,13 @@
 //! Which credential the next model turn uses, and why not the others (spec 07 sections 3, 4 and 6.1).
 
-use crate::config::{Config, SecretProvider};
+use crate::config::Config;
 use crate::env_credential::{collect_keys, live_override};
-use crate::environment::{EnvOrigin, Environment};
+use crate::environment::EnvOrigin;
 use crate::order::{Eligibility, OrderEntry, ProfileOrder, resolve_order};
 use crate::profile::{Profile, ProfileId};
 use crate::provider::{ProviderId, is_marker};
 use crate::secret::Secret;
-use crate::secret_ref::{RefSource, SecretRef};
+use crate::secret_ref::RefSource;
 use crate::source::{ConfigKeyState, OtherSources, RefState, Situation};
 use crate::usage::{Window, cooldown};
 
@@ -226,10 +226,16 @@ fn profile_candidate(
 
 /// Why a profile's reference cannot be used, where that can be told without running anything.
 fn unresolved(profile: &Profile, situation: &Situation<'_>) -> Option<String> {
-    let to = profile.credential.material()?.resolved_reference(&situation.config.ref_defaults)?;
+    let expected = situation.config.auth_profiles.get(profile.id.as_str()).map(|entry| entry.mode);
+    if let Some(violation) = profile.ref_policy_violation(expected) {
+        return Some(violation);
+    }
+    let to = profile.credential.material()?.resolved_reference(&situation.config.secrets.defaults)?;
     let state = match situation.refs.get(&to) {
-        RefState::NotRun if to.source == RefSource::Env => situation.config.env_ref_state(&to, situation.environment),
-        RefState::NotRun => return situation.config.ref_provider(&to).err(),
+        RefState::NotRun if to.source == RefSource::Env => {
+            RefState::of_env(&to, situation.environment, &situation.config.secrets)
+        }
+        RefState::NotRun => return situation.config.secrets.provider_of(&to).err().map(|why| why.to_string()),
         state => state.clone(),
     };
     match state {
@@ -351,37 +357,4 @@ fn conflicts(candidates: &[Candidate], situation: &Situation<'_>) -> Vec<Conflic
         }));
     }
     found
-}
-
-impl Config {
-    /// What a reference to a variable resolves to under this config's providers (spec 05 sections 3 and 4).
-    pub fn env_ref_state(&self, reference: &SecretRef, environment: &Environment) -> RefState {
-        let provider = match self.ref_provider(reference) {
-            Ok(Some(provider)) => provider,
-            Ok(None) => return RefState::of_env(reference, environment, None),
-            Err(why) => return RefState::Unresolved(why),
-        };
-        let allowlist = provider.settings.get("allowlist").and_then(serde_json::Value::as_array);
-        let names: Option<Vec<&str>> =
-            allowlist.map(|list| list.iter().filter_map(serde_json::Value::as_str).collect());
-        RefState::of_env(reference, environment, names.as_deref())
-    }
-
-    /// The provider that a reference names (spec 05 section 3 step 5); `None` is the implicit one for variables.
-    ///
-    /// # Errors
-    ///
-    /// Why it cannot be asked: it is not configured, or of another kind.
-    pub fn ref_provider(&self, reference: &SecretRef) -> Result<Option<&SecretProvider>, String> {
-        let alias = &reference.provider;
-        match self.secret_providers.get(alias) {
-            Some(provider) if provider.source == reference.source => Ok(Some(provider)),
-            Some(provider) => Err(format!(
-                "Secret provider \"{alias}\" has source \"{}\" but ref requests \"{}\"",
-                provider.source, reference.source
-            )),
-            None if reference.source == RefSource::Env && alias == self.ref_defaults.alias(RefSource::Env) => Ok(None),
-            None => Err(format!("Secret provider \"{alias}\" is not configured (ref: {reference})")),
-        }
-    }
 }

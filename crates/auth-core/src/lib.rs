@@ -49,6 +49,7 @@ pub mod provider;
 mod raw_json;
 mod secret;
 mod secret_ref;
+pub mod secrets;
 pub mod setup;
 mod source;
 pub mod status;

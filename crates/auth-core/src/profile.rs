@@ -109,11 +109,50 @@ pub struct Profile {
     pub owner: Owner,
     /// Which file that is.
     pub file: ProfileFile,
+    /// The fields of a login that hold a reference, which none may.
+    pub login_refs: Vec<&'static str>,
     /// What this program does not know.
     pub unknown: UnknownFields,
 }
 
+/// Fields in which a login must not hold a reference, because it changes them itself.
+const LOGIN_FIELDS: &[&str] = &["access", "refresh", "token", "tokenRef", "key", "keyRef"];
+
 impl Profile {
+    /// Why a login and a reference do not go together here (spec 04 section 4 step 3); `None` when they do not meet.
+    /// `mode` is what the config expects of this profile.
+    pub fn ref_policy_violation(&self, mode: Option<CredentialKind>) -> Option<String> {
+        let (fields, reason): (Vec<&str>, _) = match &self.credential {
+            Credential::OAuth { .. } => (
+                self.login_refs.clone(),
+                "SecretRef is not allowed for type=\"oauth\" auth profiles (OAuth credentials are runtime-mutable)."
+                    .to_owned(),
+            ),
+            other
+                if mode == Some(CredentialKind::OAuth) && other.material().is_some_and(|m| m.reference().is_some()) =>
+            {
+                (
+                    vec![if other.kind() == CredentialKind::Token { "tokenRef" } else { "keyRef" }],
+                    format!(
+                        "SecretRef is not allowed when auth.profiles.{}.mode is \"oauth\" (OAuth credentials are runtime-mutable).",
+                        self.id
+                    ),
+                )
+            }
+            _ => return None,
+        };
+        if fields.is_empty() {
+            return None;
+        }
+        let lines: Vec<String> =
+            fields.iter().map(|field| format!("\n- profiles.{}.{field}: {reason}", self.id)).collect();
+        Some(format!(
+            "auth profile {} policy validation failed: OAuth + SecretRef is not supported.{}",
+            self.id,
+            lines.concat()
+        ))
+    }
+
     /// Whether another reading of the entry gives the same credential with the same unknown fields.
     pub(crate) fn holds_the_same(&self, other: &Self) -> bool {
         let secret = |a: Option<&Secret>, b: Option<&Secret>| match (a, b) {
@@ -539,6 +578,14 @@ fn build_profile(
         CredentialKind::Token => Credential::Token { token: material(field("token"), field("tokenRef")), expires },
         CredentialKind::OAuth => Credential::OAuth { access: secret("access"), refresh: secret("refresh"), expires },
     };
+    let holds_ref = |name: &&&str| {
+        let value = field(name).and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
+        value.is_some_and(|value| SecretRef::coerce(&value, &RefDefaults::default()).is_some())
+    };
+    let login_refs = match kind {
+        CredentialKind::OAuth => LOGIN_FIELDS.iter().filter(holds_ref).copied().collect(),
+        CredentialKind::ApiKey | CredentialKind::Token => Vec::new(),
+    };
     let label = |name: &str| text(name).map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
     let (display_name, email) = (label("displayName"), label("email"));
     let unknown = members
@@ -557,6 +604,7 @@ fn build_profile(
         line,
         owner,
         file: ProfileFile::Store,
+        login_refs,
         unknown: UnknownFields(unknown),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::secret::mask;
 
@@ -73,6 +73,26 @@ impl SecretRef {
         if self.has_valid_id() { id.to_owned() } else { mask(id) }
     }
 
+    /// The JSON form, with its three members in their usual order.
+    pub fn to_value(&self) -> Value {
+        json!({"source": self.source.as_str(), "provider": self.provider, "id": self.id})
+    }
+
+    /// What keeps the id from being a strict one (spec 05 section 1.1), in words; `None` when it is one. Stricter than
+    /// [`has_valid_id`](Self::has_valid_id) for variables.
+    pub fn id_fault(&self) -> Option<&'static str> {
+        match self.source {
+            RefSource::Env if !is_env_id(&self.id) => {
+                Some("Env secret reference id must match ^[A-Z][A-Z0-9_]{0,127}$")
+            }
+            RefSource::File if !is_file_id(&self.id) => {
+                Some("File secret reference id must be \"value\" or a JSON pointer that starts with \"/\"")
+            }
+            RefSource::Exec if !is_exec_id(&self.id) => Some(EXEC_ID_RULE),
+            _ => None,
+        }
+    }
+
     /// Whether the id has the form that its source asks for. Variables may have lower-case names here, since such
     /// stores work today (spec 05 section 1.1).
     pub fn has_valid_id(&self) -> bool {
@@ -120,8 +140,12 @@ impl fmt::Display for SecretRef {
     }
 }
 
+/// What the id of an `exec` reference must be.
+pub(crate) const EXEC_ID_RULE: &str = "Exec secret reference id must match ^[A-Za-z0-9][A-Za-z0-9._:/-]{0,255}$, \
+     and path segments must not be \".\" or \"..\"";
+
 /// The provider alias that a reference without one means: `secrets.defaults`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RefDefaults {
     /// Alias for `env` references, `default` when unset.
     pub env: Option<String>,

@@ -8,7 +8,8 @@ use crate::environment::{EnvOrigin, Environment};
 use crate::profile::AuthProfiles;
 use crate::provider::{ProviderId, is_env_name_marker, is_marker, marker_label};
 use crate::secret::Secret;
-use crate::secret_ref::{RefSource, SecretRef};
+use crate::secret_ref::SecretRef;
+use crate::secrets::SecretsConfig;
 use crate::time::Timestamp;
 
 /// Everything that a decision about credentials may look at. Values only; nothing here reads or waits.
@@ -47,6 +48,16 @@ impl ResolvedRefs {
     /// Records a state.
     pub fn insert(&mut self, reference: SecretRef, state: RefState) {
         self.0.insert(reference, state);
+    }
+
+    /// Whether the state of a reference is recorded.
+    pub fn contains(&self, reference: &SecretRef) -> bool {
+        self.0.contains_key(reference)
+    }
+
+    /// Every state that is recorded, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&SecretRef, &RefState)> {
+        self.0.iter()
     }
 
     /// The state of a reference; one that nobody asked for has not been run.
@@ -220,20 +231,12 @@ pub fn host_of(url: &str) -> Option<String> {
 }
 
 impl RefState {
-    /// What a reference to a variable resolves to (spec 05 section 4); `allowlist` is that of its provider.
-    pub fn of_env(reference: &SecretRef, environment: &Environment, allowlist: Option<&[&str]>) -> Self {
-        debug_assert_eq!(reference.source, RefSource::Env);
-        if !reference.has_valid_id() {
-            return Self::Unresolved(format!("{} is not the name of an environment variable", reference.label()));
+    /// What a reference to a variable resolves to (spec 05 section 4).
+    pub fn of_env(reference: &SecretRef, environment: &Environment, secrets: &SecretsConfig) -> Self {
+        match secrets.env_secret(reference, environment) {
+            Ok(secret) => Self::Resolved(secret),
+            Err(why) => Self::Unresolved(why.to_string()),
         }
-        let name = reference.id.trim();
-        if allowlist.is_some_and(|names| !names.contains(&name)) {
-            return Self::Unresolved(format!("Environment variable \"{name}\" is not allowlisted"));
-        }
-        environment.credential(name).map_or_else(
-            || Self::Unresolved(format!("Environment variable \"{name}\" is missing or empty")),
-            |(secret, _)| Self::Resolved(secret),
-        )
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::credential::CredentialKind;
 use crate::profile::{AuthProfiles, Owner, ProfileId, StoreSyntaxError};
 use crate::provider::ProviderId;
 use crate::raw_json::{self, RawObject};
@@ -30,6 +31,19 @@ pub enum StoreEditError {
     /// The change would have touched a profile that it is not about.
     #[error("the change would drop or alter profile \"{0}\"")]
     WouldLose(String),
+    /// A reference was meant for a profile of another kind.
+    #[error("auth profile \"{id}\" type mismatch: it is {has}, not {wants}")]
+    TypeMismatch {
+        /// The profile.
+        id: String,
+        /// Its kind as stored.
+        has: String,
+        /// The kind that was meant.
+        wants: &'static str,
+    },
+    /// A new profile needs a provider.
+    #[error("auth profile \"{0}\" does not exist, and cannot be made without authProfileProvider")]
+    NoProvider(String),
 }
 
 /// The text of an `auth-profiles.json`, open for changes.
@@ -154,6 +168,82 @@ impl StoreDocument {
             None => profiles.push((id.as_str().to_owned(), entry)),
         }
         self.set_section("profiles", &profiles);
+    }
+
+    /// Every entry that may be a credential: its id, kind and provider.
+    pub fn credentials(&self) -> Vec<(ProfileId, CredentialKind, ProviderId)> {
+        let profiles = self.section("profiles").into_iter();
+        profiles
+            .filter_map(|(id, entry)| {
+                let fields = owned(RawObject::of(&entry)?);
+                let kind = CredentialKind::parse(&text_of(&fields, "type").or_else(|| text_of(&fields, "mode"))?)?;
+                Some((ProfileId::new(id), kind, ProviderId::normalise(&text_of(&fields, "provider")?)))
+            })
+            .collect()
+    }
+
+    /// Puts a reference in the place of a profile's key or token, making the profile when there is none. Returns the
+    /// text that stood there.
+    ///
+    /// # Errors
+    ///
+    /// When the profile is of another kind, or there is none and no provider is given.
+    pub fn set_reference(
+        &mut self,
+        id: &ProfileId,
+        kind: CredentialKind,
+        provider: Option<&str>,
+        reference: &SecretRef,
+    ) -> Result<Option<String>, StoreEditError> {
+        let old = self.entry(id).as_deref().and_then(RawObject::of).map(owned);
+        let mut fields = match (old, provider) {
+            (Some(fields), _) => fields,
+            (None, None) => return Err(StoreEditError::NoProvider(id.to_string())),
+            (None, Some(_)) => vec![("type".to_owned(), text_value(kind.as_str()))],
+        };
+        let has = text_of(&fields, "type").or_else(|| text_of(&fields, "mode")).unwrap_or_default();
+        if has != kind.as_str() {
+            return Err(StoreEditError::TypeMismatch { id: id.to_string(), has, wants: kind.as_str() });
+        }
+        let has_provider = text_of(&fields, "provider").is_some_and(|provider| !provider.trim().is_empty());
+        match provider {
+            Some(provider) if !has_provider => {
+                fields.retain(|(name, _)| name != "provider");
+                let at = fields.iter().position(|(name, _)| name == "type").map_or(0, |at| at + 1);
+                fields.insert(at, ("provider".to_owned(), text_value(provider)));
+            }
+            None if !has_provider => return Err(StoreEditError::NoProvider(id.to_string())),
+            _ => {}
+        }
+        let (secret, field) = fields_of(kind);
+        let plain = take_secret(&mut fields, secret);
+        let reference = value(&reference.to_value());
+        match fields.iter_mut().find(|(name, _)| name == field) {
+            Some(known) => known.1 = reference,
+            None => fields.push((field.to_owned(), reference)),
+        }
+        let entry = object(&fields);
+        if self.entry(id).is_none_or(|old| !same_json(old.get(), entry.get())) {
+            self.put_raw(id, entry);
+        }
+        Ok(plain)
+    }
+
+    /// Removes the key or token of a profile with its reference; the rest of the entry stays. Returns the text that
+    /// stood there, and whether there was a reference; `None` when there was neither.
+    pub fn strip_secret(&mut self, id: &ProfileId, kind: CredentialKind) -> Option<(Option<String>, bool)> {
+        let mut fields = self.entry(id).as_deref().and_then(RawObject::of).map(owned)?;
+        let before = fields.len();
+        let (secret, field) = fields_of(kind);
+        let plain = take_secret(&mut fields, secret);
+        let inline = before - fields.len();
+        fields.retain(|(name, _)| name != field);
+        let had_reference = before - fields.len() > inline || (inline > 0 && plain.is_none());
+        if fields.len() == before {
+            return None;
+        }
+        self.put_raw(id, object(&fields));
+        Some((plain, had_reference))
     }
 
     /// The entry of a profile as text, to put it back later.
@@ -301,6 +391,26 @@ impl StoreDocument {
             (None, true) => {}
         }
     }
+}
+
+/// The value field and the reference field of a kind of static credential.
+fn fields_of(kind: CredentialKind) -> (&'static str, &'static str) {
+    match kind {
+        CredentialKind::Token => ("token", "tokenRef"),
+        CredentialKind::ApiKey | CredentialKind::OAuth => ("key", "keyRef"),
+    }
+}
+
+fn text_of(fields: &Members, name: &str) -> Option<String> {
+    fields.iter().find(|(known, _)| known == name).and_then(|(_, field)| raw_json::string(field))
+}
+
+/// Takes the value field out, under its name or its alias; gives its text.
+fn take_secret(fields: &mut Members, name: &str) -> Option<String> {
+    let alias = if name == "key" { "apiKey" } else { name };
+    let plain = text_of(fields, name).or_else(|| text_of(fields, alias)).filter(|text| !text.trim().is_empty());
+    fields.retain(|(known, _)| known != name && known != alias);
+    plain
 }
 
 /// What the legacy files gave.

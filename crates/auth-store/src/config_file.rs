@@ -18,6 +18,8 @@ use crate::secure_file::reason;
 const MAX_CONFIG_BYTES: u64 = 32 * 1024 * 1024;
 /// The largest included file, in bytes.
 const MAX_INCLUDE_BYTES: u64 = 2 * 1024 * 1024;
+/// How long reading an included file may take, in milliseconds.
+const INCLUDE_TIMEOUT_MS: u64 = 15_000;
 /// How deep includes may nest.
 const MAX_INCLUDE_DEPTH: usize = 10;
 /// How many files may be included in all: nobody needs more, and a small set that includes itself in turn could ask
@@ -33,6 +35,8 @@ pub const COMPATIBLE_VERSION: &str = "2026.4.5";
 pub struct ConfigFile {
     /// Its typed content.
     pub config: Config,
+    /// The document as its author wrote it: includes resolved, variables not.
+    pub authored: Value,
     /// Remarks for standard error.
     pub warnings: Vec<String>,
 }
@@ -103,7 +107,7 @@ pub fn read_config(layout: &StateLayout, env: &mut Environment, host: &dyn Host)
     warnings.extend(newer_version(&document).map(|version| {
         format!("Config warning: {shown} was last written by OpenClaw {version}, newer than {COMPATIBLE_VERSION}")
     }));
-    Ok(ConfigFile { config, warnings })
+    Ok(ConfigFile { config, authored: authored.document, warnings })
 }
 
 /// The config as its author wrote it: includes resolved, variables not.
@@ -340,7 +344,7 @@ impl Reader<'_> {
                 return fail(format!("Failed to read include file: {shown} ({})", reason(&error)));
             }
         };
-        let bytes = match self.host.read_secure(&real, MAX_INCLUDE_BYTES) {
+        let bytes = match self.host.read_secure(&real, MAX_INCLUDE_BYTES, INCLUDE_TIMEOUT_MS) {
             Ok((facts, bytes)) if facts.hard_links <= 1 => bytes,
             Ok(_) => return fail(format!("Include file failed security checks: {shown} (it has several hard links)")),
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {

@@ -1,6 +1,5 @@
 //! Changing `openclaw.json` (spec 01 section 4): under its lock, member by member, comments and includes kept.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use auth_core::config::{self, PathPart};
@@ -8,13 +7,11 @@ use auth_core::{Environment, Timestamp};
 use serde_json::Value;
 
 use crate::config_file::{AuthoredConfig, COMPATIBLE_VERSION, ConfigInvalid, check, read_authored};
-use crate::host::Host;
+use crate::host::Overlay;
 use crate::json5_edit::{Change, EditError, apply, differences};
 use crate::layout::StateLayout;
 use crate::lock::{LockError, LockGuard, iso_time, lock};
-use crate::login_shell::{LoginShell, LoginShellError};
 use crate::replace::{WriteError, make_parent, replace};
-use crate::secure_file::FileFacts;
 use crate::store_writer::Run;
 use crate::write_host::WriteHost;
 
@@ -71,6 +68,14 @@ pub struct ConfigChange {
     pub settings: Vec<String>,
 }
 
+/// A change of the config that was worked out and checked.
+pub(crate) struct PlannedConfig {
+    pub(crate) change: ConfigChange,
+    pub(crate) authored: AuthoredConfig,
+    /// The files that change, with their new texts; the main file last.
+    pub(crate) texts: Vec<(PathBuf, String)>,
+}
+
 /// The config, open for a change.
 #[derive(Clone, Copy)]
 pub struct ConfigWriter<'a> {
@@ -119,29 +124,35 @@ impl<'a> ConfigWriter<'a> {
             Run::Dry => None,
         };
         for _ in 0..TRIES {
-            let authored = read_authored(self.layout, self.host)?;
-            self.validate(&authored)?;
-            let mut wanted = authored.document.clone();
-            edit(&mut wanted).map_err(ConfigWriteError::Refused)?;
-            let mut changes = differences(&authored.document, &wanted);
-            let change = ConfigChange {
-                changed: !changes.is_empty(),
-                settings: changes.iter().map(|change| change.path.join(".")).collect(),
-            };
-            if changes.is_empty() {
-                return Ok(change);
-            }
-            changes.extend(stamp(self.host.now()));
-            let texts = self.edited_texts(&authored, &changes)?;
-            self.verify(&authored, &texts, &wanted)?;
-            let Some(guard) = &guard else { return Ok(change) };
-            if read_authored(self.layout, self.host)?.raw != authored.raw {
+            let Some(planned) = self.plan(edit)? else { return Ok(ConfigChange::default()) };
+            let Some(guard) = &guard else { return Ok(planned.change) };
+            if read_authored(self.layout, self.host)?.raw != planned.authored.raw {
                 continue;
             }
-            self.write(guard, &authored, &texts)?;
-            return Ok(change);
+            self.write(guard, &planned)?;
+            return Ok(planned.change);
         }
         Err(ConfigWriteError::Changed)
+    }
+
+    /// Works out a change and checks its result; `None` when nothing would change.
+    pub(crate) fn plan(
+        &self,
+        edit: &dyn Fn(&mut Value) -> Result<(), String>,
+    ) -> Result<Option<PlannedConfig>, ConfigWriteError> {
+        let authored = read_authored(self.layout, self.host)?;
+        self.validate(&authored)?;
+        let mut wanted = authored.document.clone();
+        edit(&mut wanted).map_err(ConfigWriteError::Refused)?;
+        let mut changes = differences(&authored.document, &wanted);
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        let settings = changes.iter().map(|change| change.path.join(".")).collect();
+        changes.extend(stamp(self.host.now()));
+        let texts = self.edited_texts(&authored, &changes)?;
+        self.verify(&authored, &texts, &wanted)?;
+        Ok(Some(PlannedConfig { change: ConfigChange { changed: true, settings }, authored, texts }))
     }
 
     /// Checks a document as a reader would see it.
@@ -236,7 +247,8 @@ impl<'a> ConfigWriter<'a> {
         texts: &[(PathBuf, String)],
         wanted: &Value,
     ) -> Result<(), ConfigWriteError> {
-        let overlay = Overlay { host: self.host, texts };
+        let files: Vec<_> = texts.iter().map(|(path, text)| (path.clone(), Some(text.as_bytes()))).collect();
+        let overlay = Overlay { host: self.host, files: &files };
         let after = read_authored(self.layout, &overlay)?;
         let strip = |document: &Value| {
             let mut document = document.clone();
@@ -258,24 +270,24 @@ impl<'a> ConfigWriter<'a> {
         })
     }
 
-    fn write(
-        &self,
-        guard: &LockGuard<'_>,
-        authored: &AuthoredConfig,
-        texts: &[(PathBuf, String)],
-    ) -> Result<(), ConfigWriteError> {
+    fn write(&self, guard: &LockGuard<'_>, planned: &PlannedConfig) -> Result<(), ConfigWriteError> {
         let main = self.layout.config_path();
-        self.tighten_state_dir();
-        if let Some(raw) = &authored.raw
-            && texts.iter().any(|(path, _)| path == main)
+        if let Some(raw) = &planned.authored.raw
+            && planned.texts.iter().any(|(path, _)| path == main)
         {
             self.back_up(guard, raw)?;
         }
-        for (path, text) in texts {
+        for (path, text) in &planned.texts {
             replace(guard, path, text.as_bytes(), self.host)?;
         }
-        self.log();
+        self.written();
         Ok(())
+    }
+
+    /// What follows a write: the state directory is closed to others, and the log says that it happened.
+    pub(crate) fn written(&self) {
+        self.tighten_state_dir();
+        self.log();
     }
 
     /// The state directory is closed to others.
@@ -352,61 +364,10 @@ fn stamp(now: Timestamp) -> Vec<Change> {
     vec![set("lastTouchedVersion", COMPATIBLE_VERSION.to_owned()), set("lastTouchedAt", iso_time(now.as_ms()))]
 }
 
-/// The machine with some files as they would be.
-struct Overlay<'a> {
-    host: &'a dyn WriteHost,
-    texts: &'a [(PathBuf, String)],
-}
-
-impl Overlay<'_> {
-    fn text(&self, path: &Path) -> Option<&str> {
-        let real = |path: &Path| self.host.real_path(path).ok();
-        let found = self
-            .texts
-            .iter()
-            .find(|(known, _)| known == path || real(known).is_some_and(|known| Some(known) == real(path)));
-        found.map(|(_, text)| text.as_str())
-    }
-}
-
-impl Host for Overlay<'_> {
-    fn variables(&self) -> Vec<(String, String)> {
-        self.host.variables()
-    }
-    fn current_dir(&self) -> PathBuf {
-        self.host.current_dir()
-    }
-    fn account_home(&self) -> Option<PathBuf> {
-        self.host.account_home()
-    }
-    fn now(&self) -> Timestamp {
-        self.host.now()
-    }
-    fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-        self.text(path).map_or_else(|| self.host.read(path, limit), |text| Ok(text.as_bytes().to_vec()))
-    }
-    fn exists(&self, path: &Path) -> bool {
-        self.host.exists(path)
-    }
-    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
-        // The directory of a config that does not exist yet.
-        self.host.real_path(path)
-    }
-    fn read_secure(&self, path: &Path, limit: u64) -> io::Result<(FileFacts, Vec<u8>)> {
-        let (facts, bytes) = self.host.read_secure(path, limit)?;
-        Ok((facts, self.text(path).map_or(bytes, |text| text.as_bytes().to_vec())))
-    }
-    fn user_id(&self) -> u32 {
-        self.host.user_id()
-    }
-    fn run_login_shell(&self, shell: &LoginShell<'_>) -> Result<Vec<u8>, LoginShellError> {
-        self.host.run_login_shell(shell)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::Host;
     use crate::write_host::faulty::{Fault, FaultyHost};
     use serde_json::json;
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use auth_core::Timestamp;
 
 use crate::login_shell::{self, LoginShell, LoginShellError};
-use crate::secure_file::{self, FileFacts};
+use crate::program::{self, Ended, Ending, Program};
+use crate::secure_file::{self, FileFacts, PathFacts, PathKind};
 
 /// What this crate asks of the machine. Everything here reads; nothing writes.
 pub trait Host {
@@ -42,8 +43,18 @@ pub trait Host {
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read); a link is an error too.
-    fn read_secure(&self, path: &Path, limit: u64) -> io::Result<(FileFacts, Vec<u8>)>;
+    /// As [`read`](Self::read); a link is an error too, and so is taking longer than `timeout_ms` milliseconds.
+    fn read_secure(&self, path: &Path, limit: u64, timeout_ms: u64) -> io::Result<(FileFacts, Vec<u8>)>;
+    /// What is known about a path, links not followed.
+    ///
+    /// # Errors
+    ///
+    /// When nothing is there, or a directory above may not be searched.
+    fn facts(&self, path: &Path) -> io::Result<PathFacts>;
+    /// The names in a directory, sorted; none when it cannot be read.
+    fn names_in(&self, dir: &Path) -> Vec<PathBuf>;
+    /// Runs programs, at most `at_once` at the same time, and gives their ends in the same order.
+    fn run_programs(&self, programs: &[Program<'_>], at_once: usize) -> Vec<Ended>;
     /// The id of the user we run as.
     fn user_id(&self) -> u32;
     /// Asks the login shell for its variables, as `env -0` prints them.
@@ -54,28 +65,44 @@ pub trait Host {
     fn run_login_shell(&self, shell: &LoginShell<'_>) -> Result<Vec<u8>, LoginShellError>;
 }
 
-/// A machine on which one file is not there: to see what reading would give without it.
+/// A machine on which some files are other than they are, or not there: to see what reading would give.
 #[derive(Clone, Copy)]
-pub struct WithoutFile<'a> {
+pub struct Overlay<'a> {
     /// The machine.
     pub host: &'a dyn Host,
-    /// The file.
-    pub path: &'a Path,
+    /// The files that differ, with their content; `None` is a file that is not there.
+    pub files: &'a [(PathBuf, Option<&'a [u8]>)],
 }
 
-impl std::fmt::Debug for WithoutFile<'_> {
+impl std::fmt::Debug for Overlay<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WithoutFile").field("path", &self.path).finish_non_exhaustive()
+        f.debug_list().entries(self.files.iter().map(|(path, _)| path)).finish()
     }
 }
 
-impl WithoutFile<'_> {
-    fn shown(&self, path: &Path) -> io::Result<()> {
-        if path == self.path { Err(io::ErrorKind::NotFound.into()) } else { Ok(()) }
+impl<'a> Overlay<'a> {
+    /// How a file differs.
+    fn other(&self, path: &Path) -> Laid<'a> {
+        let real = |path: &Path| self.host.real_path(path).ok();
+        let same = |known: &Path| known == path || real(known).is_some_and(|known| Some(known) == real(path));
+        match self.files.iter().find(|(known, _)| same(known)) {
+            None => Laid::Nothing,
+            Some((_, None)) => Laid::Hidden,
+            Some((_, Some(content))) => Laid::Content(content),
+        }
     }
 }
 
-impl Host for WithoutFile<'_> {
+/// What an overlay lays over a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Laid<'a> {
+    Nothing,
+    /// The file is not there.
+    Hidden,
+    Content(&'a [u8]),
+}
+
+impl Host for Overlay<'_> {
     fn variables(&self) -> Vec<(String, String)> {
         self.host.variables()
     }
@@ -92,19 +119,46 @@ impl Host for WithoutFile<'_> {
         self.host.now()
     }
     fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-        self.shown(path)?;
-        self.host.read(path, limit)
+        match self.other(path) {
+            Laid::Nothing => self.host.read(path, limit),
+            Laid::Hidden => Err(io::ErrorKind::NotFound.into()),
+            Laid::Content(content) => Ok(content.to_vec()),
+        }
     }
     fn exists(&self, path: &Path) -> bool {
-        self.shown(path).is_ok() && self.host.exists(path)
+        match self.other(path) {
+            Laid::Nothing => self.host.exists(path),
+            other => other != Laid::Hidden,
+        }
     }
     fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
-        self.shown(path)?;
-        self.host.real_path(path)
+        match self.other(path) {
+            Laid::Hidden => Err(io::ErrorKind::NotFound.into()),
+            // The directory of a file that does not exist yet is the machine's to know.
+            _ => self.host.real_path(path),
+        }
     }
-    fn read_secure(&self, path: &Path, limit: u64) -> io::Result<(FileFacts, Vec<u8>)> {
-        self.shown(path)?;
-        self.host.read_secure(path, limit)
+    fn read_secure(&self, path: &Path, limit: u64, timeout_ms: u64) -> io::Result<(FileFacts, Vec<u8>)> {
+        match self.other(path) {
+            Laid::Nothing => self.host.read_secure(path, limit, timeout_ms),
+            Laid::Hidden => Err(io::ErrorKind::NotFound.into()),
+            Laid::Content(content) => {
+                let facts = FileFacts { mode: 0o600, owner: self.user_id(), hard_links: 1 };
+                Ok((facts, content.to_vec()))
+            }
+        }
+    }
+    fn facts(&self, path: &Path) -> io::Result<PathFacts> {
+        match self.other(path) {
+            Laid::Hidden => Err(io::ErrorKind::NotFound.into()),
+            _ => self.host.facts(path),
+        }
+    }
+    fn names_in(&self, dir: &Path) -> Vec<PathBuf> {
+        self.host.names_in(dir).into_iter().filter(|path| self.other(path) != Laid::Hidden).collect()
+    }
+    fn run_programs(&self, programs: &[Program<'_>], at_once: usize) -> Vec<Ended> {
+        self.host.run_programs(programs, at_once)
     }
     fn user_id(&self) -> u32 {
         self.host.user_id()
@@ -157,8 +211,24 @@ impl Host for RealHost {
         path.canonicalize()
     }
 
-    fn read_secure(&self, path: &Path, limit: u64) -> io::Result<(FileFacts, Vec<u8>)> {
-        secure_file::read(path, limit, secure_file::Links::Refuse)
+    fn read_secure(&self, path: &Path, limit: u64, timeout_ms: u64) -> io::Result<(FileFacts, Vec<u8>)> {
+        let timeout = Duration::from_millis(timeout_ms);
+        secure_file::read_within(path, limit, secure_file::Links::Refuse, Some(timeout))
+    }
+
+    fn facts(&self, path: &Path) -> io::Result<PathFacts> {
+        PathFacts::of(path)
+    }
+
+    fn names_in(&self, dir: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(dir).into_iter().flatten();
+        let mut names: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        names.sort();
+        names
+    }
+
+    fn run_programs(&self, programs: &[Program<'_>], at_once: usize) -> Vec<Ended> {
+        program::run_all(programs, at_once)
     }
 
     fn user_id(&self) -> u32 {
@@ -183,6 +253,8 @@ pub struct MapHost {
     pub now: Timestamp,
     /// What the login shell answers; `None` makes it fail.
     pub login_shell: Option<Vec<u8>>,
+    /// What programs print, by their path.
+    pub programs: BTreeMap<PathBuf, Vec<u8>>,
 }
 
 impl MapHost {
@@ -194,7 +266,15 @@ impl MapHost {
             current_dir: PathBuf::from(home),
             now: Timestamp::from_ms(1_800_000_000_000),
             login_shell: None,
+            programs: BTreeMap::new(),
         }
+    }
+
+    /// Adds a program that prints this, whatever it is asked.
+    #[must_use]
+    pub fn program(mut self, path: &str, output: impl Into<Vec<u8>>) -> Self {
+        self.programs.insert(PathBuf::from(path), output.into());
+        self.file(path, "")
     }
 
     /// Adds a file.
@@ -245,9 +325,33 @@ impl Host for MapHost {
         if self.exists(path) { Ok(path.to_owned()) } else { Err(io::ErrorKind::NotFound.into()) }
     }
 
-    fn read_secure(&self, path: &Path, limit: u64) -> io::Result<(FileFacts, Vec<u8>)> {
+    fn read_secure(&self, path: &Path, limit: u64, _timeout_ms: u64) -> io::Result<(FileFacts, Vec<u8>)> {
         let facts = FileFacts { mode: 0o600, owner: self.user_id(), hard_links: 1 };
         self.read(path, limit).map(|bytes| (facts, bytes))
+    }
+
+    fn facts(&self, path: &Path) -> io::Result<PathFacts> {
+        let (kind, mode) = match (self.files.contains_key(path), self.exists(path)) {
+            (true, _) => (PathKind::File, if self.programs.contains_key(path) { 0o700 } else { 0o600 }),
+            (false, true) => (PathKind::Directory, 0o700),
+            (false, false) => return Err(io::ErrorKind::NotFound.into()),
+        };
+        Ok(PathFacts { kind, mode, owner: self.user_id() })
+    }
+
+    fn names_in(&self, dir: &Path) -> Vec<PathBuf> {
+        let below = self.files.keys().filter_map(|path| path.strip_prefix(dir).ok()?.components().next());
+        let mut names: Vec<PathBuf> = below.map(|name| dir.join(name)).collect();
+        names.dedup();
+        names
+    }
+
+    fn run_programs(&self, programs: &[Program<'_>], _at_once: usize) -> Vec<Ended> {
+        let run = |program: &Program<'_>| match self.programs.get(program.path) {
+            Some(output) => Ended { ending: Ending::Exited(Some(0)), output: output.clone().into() },
+            None => Ended { ending: Ending::NotStarted("does not exist".to_owned()), output: Vec::new().into() },
+        };
+        programs.iter().map(run).collect()
     }
 
     fn user_id(&self) -> u32 {

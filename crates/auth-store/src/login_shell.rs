@@ -1,13 +1,10 @@
 //! Asking the login shell for its variables (spec 01 section 2.5).
 
-use std::io::Read;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process_group};
+use auth_core::Secret;
+
+use crate::program::{self, Ending, Program};
 
 /// What to run.
 #[derive(Debug)]
@@ -35,78 +32,30 @@ pub enum LoginShellError {
     TooMuchOutput,
 }
 
-const MAX_OUTPUT: usize = 2 * 1024 * 1024;
+/// The most that is read, in bytes.
+const MAX_OUTPUT: u64 = 2 * 1024 * 1024;
 
 /// Runs `<shell> -l -c 'env -0'` in a process group of its own and returns what it prints.
 pub(crate) fn run(shell: &LoginShell<'_>) -> Result<Vec<u8>, LoginShellError> {
-    let failed = |what: &str, error: &dyn std::fmt::Display| LoginShellError::Failed(format!("{what}: {error}"));
-    let deadline = Instant::now() + Duration::from_millis(shell.timeout_ms);
-    let mut child = Command::new(shell.program)
-        .args(["-l", "-c", "env -0"])
-        .env_clear()
-        .envs(shell.environment.iter().copied())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .map_err(|error| failed("cannot start", &error))?;
-    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let mut output = Vec::new();
-    let read = match child.stdout.take() {
-        Some(mut pipe) => read_until(&mut pipe, deadline, shell.timeout_ms, &mut output),
-        None => Ok(()),
+    let program = Program {
+        path: Path::new(shell.program),
+        args: vec!["-l", "-c", "env -0"],
+        environment: shell.environment.iter().map(|(name, value)| (*name, Secret::new(*value))).collect(),
+        dir: Path::new("."),
+        input: None,
+        timeout_ms: shell.timeout_ms,
+        silence_ms: shell.timeout_ms,
+        max_output: MAX_OUTPUT,
     };
-    let status = read.and_then(|()| {
-        loop {
-            match child.try_wait() {
-                Ok(Some(status)) => break Ok(status),
-                Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
-                Ok(None) => break Err(LoginShellError::TimedOut(shell.timeout_ms)),
-                Err(error) => break Err(failed("cannot wait", &error)),
-            }
-        }
-    });
-    match status {
-        Ok(status) if status.success() => Ok(output),
-        Ok(status) => Err(failed("the shell ended", &status)),
-        Err(error) => {
-            if let Some(group) = group {
-                // Best effort: the group may be gone already.
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-            let _ = child.wait();
-            Err(error)
-        }
-    }
-}
-
-fn read_until(
-    pipe: &mut std::process::ChildStdout,
-    deadline: Instant,
-    timeout_ms: u64,
-    output: &mut Vec<u8>,
-) -> Result<(), LoginShellError> {
-    let mut buffer = [0_u8; 16 * 1024];
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let wait =
-            Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX), tv_nsec: left.subsec_nanos().into() };
-        match poll(&mut [PollFd::new(&*pipe, PollFlags::IN)], Some(&wait)) {
-            Ok(0) => return Err(LoginShellError::TimedOut(timeout_ms)),
-            Ok(_) => {}
-            Err(Errno::INTR) => continue,
-            Err(error) => return Err(LoginShellError::Failed(error.to_string())),
-        }
-        match pipe.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(n) => output.extend_from_slice(&buffer[..n]),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(LoginShellError::Failed(error.to_string())),
-        }
-        if output.len() > MAX_OUTPUT {
-            return Err(LoginShellError::TooMuchOutput);
-        }
+    let failed = |what: &str, why: &dyn std::fmt::Display| Err(LoginShellError::Failed(format!("{what}: {why}")));
+    let Some(ended) = program::run_all(&[program], 1).pop() else { return failed("cannot start", &"unknown") };
+    match ended.ending {
+        Ending::Exited(Some(0)) => Ok(ended.output.to_vec()),
+        Ending::Exited(Some(code)) => failed("the shell ended", &format_args!("exit code {code}")),
+        Ending::Exited(None) => failed("the shell ended", &"by a signal"),
+        Ending::TimedOut | Ending::Silent => Err(LoginShellError::TimedOut(shell.timeout_ms)),
+        Ending::TooMuchOutput => Err(LoginShellError::TooMuchOutput),
+        Ending::NotStarted(why) => failed("cannot start", &why),
     }
 }
 

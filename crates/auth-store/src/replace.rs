@@ -25,26 +25,105 @@ impl WriteError {
 }
 
 /// Replaces a file, through a link if it is one: temporary file beside the target, one sync, rename, one sync of the
-/// directory. The result is 0600 and keeps its owner. The guard shows that the lock of the file is held.
+/// directory. The result is 0600, or 0400 when it was, and keeps its owner. The guard shows that the lock of the file
+/// is held.
 ///
 /// # Errors
 ///
 /// When the disk is full, the directory cannot be written, the file belongs to somebody else, or links form a loop.
 /// The old content is untouched then.
-pub fn replace(_guard: &LockGuard<'_>, path: &Path, bytes: &[u8], host: &dyn WriteHost) -> Result<(), WriteError> {
-    let fail = |error: &io::Error| WriteError::new(path, error);
-    let target = resolve_link(path).map_err(|error| fail(&error))?;
-    let dir = target.parent().ok_or_else(|| fail(&io::ErrorKind::InvalidInput.into()))?;
-    remove_orphans(&target, host);
-    let temporary = temporary_name(&target, host);
-    let result = write_temporary(&temporary, &target, bytes, host).and_then(|()| host.rename(&temporary, &target));
-    if let Err(error) = result {
-        let _ = host.remove(&temporary);
-        return Err(fail(&error));
+pub fn replace(guard: &LockGuard<'_>, path: &Path, bytes: &[u8], host: &dyn WriteHost) -> Result<(), WriteError> {
+    Staged::prepare(guard, path, bytes, host)?.publish(host)
+}
+
+/// Replaces or makes several files: all of them, or none. Their new content is on the disk before the first of them
+/// takes its place; when a later one cannot, the earlier ones get their old content back.
+///
+/// # Errors
+///
+/// As [`replace`]; every file is as it was then, unless the disk fails for good while they are put back.
+pub(crate) fn replace_all(files: &[Replacement<'_, '_>], host: &dyn WriteHost) -> Result<(), WriteError> {
+    let mut staged = Vec::with_capacity(files.len());
+    for file in files {
+        match Staged::prepare(file.guard, file.path, file.new, host) {
+            Ok(one) => staged.push(one),
+            Err(error) => {
+                for one in staged {
+                    one.discard(host);
+                }
+                return Err(error);
+            }
+        }
     }
-    // The new content is in place; a failing sync of the names cannot undo that.
-    let _ = host.sync_dir(dir);
+    let mut rest = staged.into_iter();
+    for (done, one) in rest.by_ref().enumerate() {
+        if let Err(error) = one.publish(host) {
+            rest.for_each(|one| one.discard(host));
+            for file in files[..done].iter().rev() {
+                file.put_back(host);
+            }
+            return Err(error);
+        }
+    }
     Ok(())
+}
+
+/// One file of [`replace_all`].
+pub(crate) struct Replacement<'g, 'a> {
+    pub(crate) guard: &'g LockGuard<'a>,
+    pub(crate) path: &'g Path,
+    /// `None` when it does not exist yet.
+    pub(crate) old: Option<&'g [u8]>,
+    pub(crate) new: &'g [u8],
+}
+
+impl Replacement<'_, '_> {
+    fn put_back(&self, host: &dyn WriteHost) {
+        // The disk has just failed; more cannot be done than to try.
+        let _ = match self.old {
+            Some(old) => replace(self.guard, self.path, old, host),
+            None => host.remove(self.path).map_err(|error| WriteError::new(self.path, &error)),
+        };
+    }
+}
+
+/// A file whose new content is on the disk under another name.
+struct Staged {
+    path: PathBuf,
+    target: PathBuf,
+    temporary: PathBuf,
+}
+
+impl Staged {
+    fn prepare(_guard: &LockGuard<'_>, path: &Path, bytes: &[u8], host: &dyn WriteHost) -> Result<Self, WriteError> {
+        let fail = |error: &io::Error| WriteError::new(path, error);
+        let target = resolve_link(path).map_err(|error| fail(&error))?;
+        remove_orphans(&target, host);
+        let temporary = temporary_name(&target, host);
+        let staged = Self { path: path.to_owned(), target, temporary };
+        match write_temporary(&staged.temporary, &staged.target, bytes, host) {
+            Ok(()) => Ok(staged),
+            Err(error) => {
+                staged.discard(host);
+                Err(fail(&error))
+            }
+        }
+    }
+
+    fn publish(self, host: &dyn WriteHost) -> Result<(), WriteError> {
+        if let Err(error) = host.rename(&self.temporary, &self.target) {
+            let failed = WriteError::new(&self.path, &error);
+            self.discard(host);
+            return Err(failed);
+        }
+        // The new content is in place; a failing sync of the names cannot undo that.
+        let _ = host.sync_dir(self.target.parent().unwrap_or(&self.target));
+        Ok(())
+    }
+
+    fn discard(self, host: &dyn WriteHost) {
+        let _ = host.remove(&self.temporary);
+    }
 }
 
 fn write_temporary(temporary: &Path, target: &Path, bytes: &[u8], host: &dyn WriteHost) -> io::Result<()> {
@@ -58,6 +137,10 @@ fn write_temporary(temporary: &Path, target: &Path, bytes: &[u8], host: &dyn Wri
                     format!("it belongs to user {} and not to us", old.uid()),
                 )
             })?;
+        }
+        // One that its owner may only read stays so.
+        if old.mode() & 0o777 == 0o400 {
+            host.set_mode(temporary, 0o400)?;
         }
     }
     host.write(&file, bytes)?;
@@ -177,6 +260,40 @@ mod tests {
             }
         }
         assert_eq!(rounds, 84);
+    }
+
+    /// Two files at every step, with every kind of failure: both old or both new, unless the process is gone between
+    /// the two renames.
+    #[test]
+    fn several_files_change_together() {
+        for step in 0..24 {
+            for fault in [Fault::Error(step, 28), Fault::Error(step, 13), Fault::Kill(step)] {
+                let dir = tempfile::tempdir().unwrap();
+                let host = FaultyHost::new(dir.path());
+                let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+                std::fs::write(&one, "old").unwrap();
+                let guards = (lock(&one, &host).unwrap(), lock(&two, &host).unwrap());
+                host.steps.borrow_mut().clear();
+                host.fault.set(fault);
+                let files = [
+                    Replacement { guard: &guards.0, path: &one, old: Some(b"old"), new: b"new one" },
+                    Replacement { guard: &guards.1, path: &two, old: None, new: b"new two" },
+                ];
+                let result = replace_all(&files, &host);
+                let now = (std::fs::read(&one).unwrap(), std::fs::read(&two).ok());
+                let all = (b"new one".to_vec(), Some(b"new two".to_vec()));
+                let none = (b"old".to_vec(), None);
+                if matches!(fault, Fault::Kill(_)) {
+                    assert!(now == all || now == none || now == (all.0.clone(), None), "{fault:?}: {now:?}");
+                } else {
+                    assert_eq!(now, if result.is_ok() { all } else { none }, "{fault:?}");
+                    host.fault.set(Fault::None);
+                    drop(guards);
+                    let left = host_files(dir.path()).len();
+                    assert!(left <= 2, "{fault:?}: something was left behind");
+                }
+            }
+        }
     }
 
     fn host_files(dir: &Path) -> Vec<PathBuf> {

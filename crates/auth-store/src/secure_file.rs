@@ -3,7 +3,8 @@
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
@@ -18,6 +19,9 @@ pub struct FileFacts {
     pub hard_links: u64,
 }
 
+/// How much is read between two looks at the clock, in bytes.
+const PART: u64 = 256 * 1024;
+
 /// What to do with a link in the last component of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Links {
@@ -25,8 +29,72 @@ pub(crate) enum Links {
     Refuse,
 }
 
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link,
+    /// A pipe, a device or a socket.
+    Special,
+}
+
+/// What is known about a path, links not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathFacts {
+    /// What it is.
+    pub kind: PathKind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Id of the owner.
+    pub owner: u32,
+}
+
+impl PathFacts {
+    /// Looks at a path.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        let meta = std::fs::symlink_metadata(path)?;
+        let kind = match meta.file_type() {
+            kind if kind.is_symlink() => PathKind::Link,
+            kind if kind.is_dir() => PathKind::Directory,
+            kind if kind.is_file() => PathKind::File,
+            _ => PathKind::Special,
+        };
+        Ok(Self { kind, mode: meta.mode() & 0o7777, owner: meta.uid() })
+    }
+}
+
+/// The directories above a path in which somebody else could put another file: they belong neither to us nor to root,
+/// or others may write there without the sticky bit (spec 05 section 7).
+pub(crate) fn loose_directories(
+    path: &Path,
+    user: u32,
+    facts: &dyn Fn(&Path) -> io::Result<PathFacts>,
+) -> Vec<PathBuf> {
+    let is_loose = |dir: &&Path| {
+        facts(dir).is_ok_and(|facts| {
+            let foreign = facts.owner != user && facts.owner != 0;
+            foreign || (facts.mode & 0o022 != 0 && facts.mode & 0o1000 == 0)
+        })
+    };
+    path.ancestors().skip(1).filter(is_loose).map(Path::to_owned).collect()
+}
+
 /// Reads a regular file of at most `limit` bytes. Never waits: a pipe or device is refused, not read.
 pub(crate) fn read(path: &Path, limit: u64, links: Links) -> io::Result<(FileFacts, Vec<u8>)> {
+    read_within(path, limit, links, None)
+}
+
+/// As [`read`], and given up when it takes longer than `timeout`.
+pub(crate) fn read_within(
+    path: &Path,
+    limit: u64,
+    links: Links,
+    timeout: Option<Duration>,
+) -> io::Result<(FileFacts, Vec<u8>)> {
     let mut flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     if links == Links::Refuse {
         flags |= OFlags::NOFOLLOW;
@@ -44,7 +112,18 @@ pub(crate) fn read(path: &Path, limit: u64, links: Links) -> io::Result<(FileFac
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, too_large(limit)));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0) + 1);
-    file.take(limit + 1).read_to_end(&mut bytes)?;
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let mut file = file.take(limit + 1);
+    loop {
+        // In parts, so that a slow file system is noticed between them.
+        let n = file.by_ref().take(PART).read_to_end(&mut bytes)?;
+        if deadline.is_some_and(|deadline| Instant::now() > deadline) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        if n == 0 {
+            break;
+        }
+    }
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, too_large(limit)));
     }

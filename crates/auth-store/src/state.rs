@@ -9,7 +9,7 @@ use crate::config_file::{ConfigInvalid, read_config};
 use crate::host::Host;
 use crate::layout::StateLayout;
 use crate::profiles_file::{STORE_FILE, StoreView, read_view};
-use crate::secret_refs::resolve_refs;
+use crate::secrets::{ExecPolicy, Resolver, report_references};
 use crate::variables::{fill_zai, import_login_shell, load_dotenv};
 
 /// The variables, places and settings of one run.
@@ -27,6 +27,38 @@ pub struct State {
     pub warnings: Vec<String>,
     ambient: AmbientFacts,
     now: Timestamp,
+}
+
+/// What there is before the config is read.
+#[derive(Debug)]
+pub struct Ground {
+    /// The variables of the process and of every `.env` file.
+    pub environment: Environment,
+    /// Where everything is.
+    pub layout: StateLayout,
+    /// Remarks for standard error.
+    pub warnings: Vec<String>,
+}
+
+impl Ground {
+    /// Reads the variables and finds the places. `profile` is the value of `--profile`, already checked.
+    pub fn open(host: &dyn Host, profile: Option<&str>) -> Self {
+        let mut environment = Environment::from_process(host.variables());
+        if let Some(profile) = profile {
+            apply_profile(&mut environment, host, profile);
+        }
+        let layout = StateLayout::resolve(&environment, host);
+        let mut warnings: Vec<String> = host
+            .unreadable_variables()
+            .into_iter()
+            .filter(|name| concerns_us(name))
+            .map(|name| format!("Warning: the value of {name} is not UTF-8 and is ignored"))
+            .collect();
+        warnings.extend(load_dotenv(&mut environment, &layout, host));
+        // The files may have moved what is read from here on.
+        let layout = StateLayout::resolve(&environment, host);
+        Self { environment, layout, warnings }
+    }
 }
 
 /// `--agent` named an agent that the config does not have.
@@ -65,20 +97,17 @@ impl State {
     ///
     /// When the config cannot be used.
     pub fn load(host: &dyn Host, profile: Option<&str>) -> Result<Self, ConfigInvalid> {
-        let mut environment = Environment::from_process(host.variables());
-        if let Some(profile) = profile {
-            apply_profile(&mut environment, host, profile);
-        }
-        let layout = StateLayout::resolve(&environment, host);
-        let mut warnings: Vec<String> = host
-            .unreadable_variables()
-            .into_iter()
-            .filter(|name| concerns_us(name))
-            .map(|name| format!("Warning: the value of {name} is not UTF-8 and is ignored"))
-            .collect();
-        warnings.extend(load_dotenv(&mut environment, &layout, host));
-        // The files may have moved what is read from here on.
-        let layout = StateLayout::resolve(&environment, host);
+        Self::read(Ground::open(host, profile), host).map(|(state, _)| state)
+    }
+
+    /// Reads config and references on top of what is known already. The second value is the config as its author wrote
+    /// it: includes resolved, variables not.
+    ///
+    /// # Errors
+    ///
+    /// When the config cannot be used.
+    pub fn read(ground: Ground, host: &dyn Host) -> Result<(Self, serde_json::Value), ConfigInvalid> {
+        let Ground { mut environment, layout, mut warnings } = ground;
         let file = read_config(&layout, &mut environment, host)?;
         warnings.extend(file.warnings);
         fill_zai(&mut environment);
@@ -86,7 +115,7 @@ impl State {
         let layout = layout.with_directories_of(&environment);
         let (shell_env_enabled, shell_warning) = import_login_shell(&mut environment, &file.config, host);
         warnings.extend(shell_warning);
-        Ok(Self {
+        let state = Self {
             ambient: ambient_facts(&environment, &layout, host),
             now: host.now(),
             layout,
@@ -94,7 +123,8 @@ impl State {
             config: file.config,
             shell_env_enabled,
             warnings,
-        })
+        };
+        Ok((state, file.authored))
     }
 
     /// The agent that `--agent` names, or the default one. Blank counts as not given.
@@ -137,7 +167,8 @@ impl State {
 
     fn auth_of(&self, agent: Option<AgentId>, dir: PathBuf, host: &dyn Host) -> AgentAuth {
         let view = read_view(&dir, &self.layout, host);
-        let refs = resolve_refs(&self.config, &view.profiles, &self.environment, &self.layout, host);
+        let resolver = Resolver::new(&self.config.secrets, &self.environment, &self.layout, host, ExecPolicy::Never);
+        let refs = resolver.resolve(&report_references(&self.config, &view.profiles));
         AgentAuth { agent, dir, view, refs }
     }
 

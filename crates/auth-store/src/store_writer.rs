@@ -84,15 +84,22 @@ impl<'a> StoreWriter<'a> {
         self.dir.join(STORE_FILE)
     }
 
+    /// Whether stores may be changed at all.
+    ///
+    /// # Errors
+    ///
+    /// When a variable forbids it.
+    pub(crate) fn check_allowed(&self) -> Result<(), StoreWriteError> {
+        if self.read_only { Err(StoreWriteError::ReadOnly) } else { Ok(()) }
+    }
+
     /// Takes the lock of the store, creating its directory.
     ///
     /// # Errors
     ///
     /// When writing is forbidden, or somebody else keeps the lock.
     pub fn lock(&self) -> Result<LockGuard<'a>, StoreWriteError> {
-        if self.read_only {
-            return Err(StoreWriteError::ReadOnly);
-        }
+        self.check_allowed()?;
         make_parent(&self.path(), self.host)?;
         Ok(lock(&self.path(), self.host)?)
     }

@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
@@ -82,8 +82,6 @@ pub trait WriteHost: Host {
     ///
     /// When the file or its directory does not allow it.
     fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
-    /// The names in a directory; none when it cannot be read.
-    fn names_in(&self, dir: &Path) -> Vec<PathBuf>;
     /// Waits.
     fn pause(&self, time: Duration);
     /// Any 64 bits, different each time.
@@ -140,10 +138,6 @@ impl WriteHost for RealHost {
         OpenOptions::new().append(true).create(true).mode(0o600).open(path)?.write_all(bytes)
     }
 
-    fn names_in(&self, dir: &Path) -> Vec<PathBuf> {
-        fs::read_dir(dir).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect()
-    }
-
     fn pause(&self, time: Duration) {
         std::thread::sleep(time);
     }
@@ -159,12 +153,14 @@ pub(crate) mod faulty {
     //! The real file system of a test directory, with a fault at a chosen step.
 
     use std::cell::{Cell, RefCell};
+    use std::path::PathBuf;
 
     use auth_core::Timestamp;
 
     use super::*;
     use crate::login_shell::{LoginShell, LoginShellError};
-    use crate::secure_file::FileFacts;
+    use crate::program::{Ended, Program};
+    use crate::secure_file::{FileFacts, PathFacts};
 
     /// What goes wrong.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,8 +224,17 @@ pub(crate) mod faulty {
         fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
             RealHost.real_path(path)
         }
-        fn read_secure(&self, path: &Path, limit: u64) -> io::Result<(FileFacts, Vec<u8>)> {
-            RealHost.read_secure(path, limit)
+        fn read_secure(&self, path: &Path, limit: u64, timeout_ms: u64) -> io::Result<(FileFacts, Vec<u8>)> {
+            RealHost.read_secure(path, limit, timeout_ms)
+        }
+        fn facts(&self, path: &Path) -> io::Result<PathFacts> {
+            RealHost.facts(path)
+        }
+        fn names_in(&self, dir: &Path) -> Vec<PathBuf> {
+            RealHost.names_in(dir)
+        }
+        fn run_programs(&self, programs: &[Program<'_>], at_once: usize) -> Vec<Ended> {
+            RealHost.run_programs(programs, at_once)
         }
         fn user_id(&self) -> u32 {
             RealHost.user_id()
@@ -277,9 +282,6 @@ pub(crate) mod faulty {
         }
         fn append(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
             self.step("append", || RealHost.append(path, bytes))
-        }
-        fn names_in(&self, dir: &Path) -> Vec<PathBuf> {
-            RealHost.names_in(dir)
         }
         fn pause(&self, time: Duration) {
             // Time passes without waiting.

@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::onboard_args::{Configure, Deferred, Onboard};
+use crate::secrets_args::Secrets;
 
 /// Which credential do your agents use, does it still work, and what to do if not.
 ///
@@ -55,6 +56,8 @@ pub(crate) enum Command {
     Onboard(Box<Deferred<Onboard>>),
     /// Change one part of the set-up
     Configure(Configure),
+    /// Keys that live elsewhere: find plaintext, put references in its place, check them
+    Secrets(Deferred<Secrets>),
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ mod output;
 mod prompt;
 mod render;
 mod root_options;
+mod secrets_args;
 mod upstream;
 
 use std::process::ExitCode;

@@ -53,6 +53,31 @@ pub(crate) fn choose(
     answered(select.interact())
 }
 
+/// Asks for one of a list of labels with hints; gives its place in the list.
+pub(crate) fn choose_of(question: &str, list: &[(String, String)]) -> Result<usize, Failure> {
+    let items: Vec<(usize, &str, &str)> =
+        list.iter().enumerate().map(|(at, (label, hint))| (at, label.as_str(), hint.as_str())).collect();
+    let mut select = cliclack::select(question).items(&items).max_rows(12);
+    if list.len() > 12 {
+        select = select.filter_mode();
+    }
+    answered(select.interact())
+}
+
+/// Asks for a text until `accept` takes it. An empty answer is the default, if there is one.
+pub(crate) fn text_until<T>(
+    question: &str,
+    default: &str,
+    accept: &dyn Fn(&str) -> Result<T, String>,
+) -> Result<T, Failure> {
+    loop {
+        match accept(&text(question, default)?) {
+            Ok(value) => return Ok(value),
+            Err(why) => complain(&why)?,
+        }
+    }
+}
+
 /// Begins a conversation.
 pub(crate) fn intro(title: &str) -> Result<(), Failure> {
     told(cliclack::intro(title))

@@ -4,21 +4,12 @@
 
 mod sandbox;
 
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use sandbox::{Printed, Sandbox, from_now};
+use sandbox::{Sandbox, from_now};
 
 const CANARY: &str = "sk-test-canary-2b8d7e6f1a";
-
-fn piped(sandbox: &Sandbox, arguments: &[&str], input: &str) -> Printed {
-    let mut command = sandbox.command(arguments);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A command that refuses before it reads closes the pipe.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    Printed::of(&child.wait_with_output().unwrap())
-}
 
 fn text(sandbox: &Sandbox, below: &str) -> String {
     std::fs::read_to_string(sandbox.path(below)).unwrap_or_default()
@@ -56,7 +47,7 @@ fn no_secret_leaves_its_file() {
         (&["models", "fallbacks", "add", "mistral/m"], String::new()),
         (&["models", "image-fallbacks", "clear", "--json"], String::new()),
     ] {
-        piped(&sandbox, arguments, &input).check(CANARY);
+        sandbox.with_input(arguments, &input).check(CANARY);
     }
     for (path, (mode, _, content)) in sandbox.tree() {
         let is_store = path.file_name().is_some_and(|name| name == "auth-profiles.json");
@@ -105,8 +96,7 @@ fn a_credential_is_stored_with_its_config_entry_or_not_at_all() {
         std::fs::create_dir_all(sandbox.path(&format!(".openclaw/{name}"))).unwrap();
     }
     let before = text(&sandbox, ".openclaw/agents/main/agent/auth-profiles.json");
-    let printed = piped(
-        &sandbox,
+    let printed = sandbox.with_input(
         &["models", "auth", "paste-token", "--provider", "groq", "--profile-id", "groq:b"],
         "tok-test-new-1\n",
     );

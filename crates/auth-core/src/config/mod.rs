@@ -6,10 +6,10 @@ mod template;
 mod view;
 
 pub use schema::{ConfigIssue, validate};
-pub use template::{MissingVariable, apply_env_block, env_block, substitute};
+pub use template::{MissingVariable, apply_env_block, env_block, holds_template, substitute};
 pub use view::{
     AgentEntry, AgentId, AllowedModel, Config, ConfigProfile, ModelSetting, ProviderConfig, ProviderModel, SecretInput,
-    SecretProvider, ShellEnvSetting,
+    ShellEnvSetting,
 };
 
 /// A place in the config: object keys and array indexes from the root.

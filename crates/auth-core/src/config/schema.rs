@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::ConfigPath;
-use crate::secret_ref::{RefDefaults, RefSource, SecretRef, is_env_id, is_exec_id, is_file_id, is_provider_alias};
+use crate::secret_ref::{RefDefaults, SecretRef, is_env_id, is_provider_alias};
 
 /// Something in the config that is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -391,19 +391,8 @@ impl Check {
         if !is_provider_alias(&reference.provider) {
             self.report(&at.key("provider"), "Secret reference provider must match ^[a-z][a-z0-9_-]{0,63}$");
         }
-        match reference.source {
-            RefSource::Env if !is_env_id(&reference.id) => {
-                self.report(&at.key("id"), "Env secret reference id must match ^[A-Z][A-Z0-9_]{0,127}$");
-            }
-            RefSource::File if !is_file_id(&reference.id) => self.report(
-                &at.key("id"),
-                "File secret reference id must be \"value\" or a JSON pointer that starts with \"/\"",
-            ),
-            RefSource::Exec if !is_exec_id(&reference.id) => self.report(
-                &at.key("id"),
-                "Exec secret reference id must match ^[A-Za-z0-9][A-Za-z0-9._:/-]{0,255}$, and path segments must not be \".\" or \"..\"",
-            ),
-            _ => {}
+        if let Some(fault) = reference.id_fault() {
+            self.report(&at.key("id"), fault);
         }
     }
 

@@ -1,11 +1,12 @@
 //! Variables in the config: the `env` block and `${NAME}` (spec 01 sections 2.5 and 3.3).
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{ConfigPath, PathPart};
 use crate::dotenv::{is_dangerous_name, is_variable_name};
 use crate::environment::{EmptyValue, EnvOrigin, Environment};
 use crate::secret_ref::{RefDefaults, SecretRef};
+use crate::secrets::is_config_target;
 
 /// A `${NAME}` whose variable is unset or empty; its text stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ fn walk(
             if is_secret_field(path)
                 && let Some(reference) = SecretRef::from_template(text, defaults)
             {
-                *value = json!({"source": "env", "provider": reference.provider, "id": reference.id});
+                *value = reference.to_value();
                 return;
             }
             let (replaced, names) = expand(text, env);
@@ -63,26 +64,11 @@ fn walk(
 
 /// Whether the field holds a secret or a reference to one: an API key or a header of a provider.
 fn is_secret_field(path: &ConfigPath) -> bool {
-    let keys: Vec<&str> = path
-        .parts()
-        .iter()
-        .map(|part| match part {
-            PathPart::Key(key) => key.as_str(),
-            PathPart::Index(_) => "",
-        })
-        .collect();
-    match keys.as_slice() {
-        ["models", "providers", _, rest @ ..] => matches!(
-            rest,
-            ["apiKey"]
-                | ["headers", _]
-                | ["request", "headers", _]
-                | ["request", "auth", "token" | "value"]
-                | ["request", "tls", "ca" | "cert" | "key" | "passphrase"]
-                | ["request", "proxy", "tls", "ca" | "cert" | "key" | "passphrase"]
-        ),
-        _ => false,
-    }
+    let key = |part: &PathPart| match part {
+        PathPart::Key(key) => Some(key.clone()),
+        PathPart::Index(_) => None,
+    };
+    path.parts().iter().map(key).collect::<Option<Vec<_>>>().is_some_and(|keys| is_config_target(&keys))
 }
 
 /// Replaces the templates of one string and lists the variables that have no value. What is put in is not read again.
@@ -144,7 +130,8 @@ pub fn env_block(root: &Value) -> Vec<(&str, &str)> {
     found
 }
 
-fn holds_template(text: &str) -> bool {
+/// Whether a text has a `${NAME}` in it.
+pub fn holds_template(text: &str) -> bool {
     text.match_indices('$').any(|(at, _)| template(&text[at + 1..]).is_some())
 }
 
@@ -162,6 +149,7 @@ pub fn apply_env_block(root: &Value, env: &mut Environment, shown_path: &str) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::json;
 
     fn env() -> Environment {
         let pairs = [("A", "1"), ("E", ""), ("R", "${A}")];

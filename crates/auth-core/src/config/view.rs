@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::fmt;
 
 use indexmap::IndexMap;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::credential::CredentialKind;
 use crate::profile::{ProfileId, find_normalised};
 use crate::provider::{DEFAULT_MODEL_ALIASES, ProviderId};
 use crate::secret::Secret;
-use crate::secret_ref::{RefDefaults, RefSource, SecretRef};
+use crate::secret_ref::{RefDefaults, SecretRef};
+use crate::secrets::SecretsConfig;
 use crate::usage::CooldownPolicy;
 
 /// The id of an agent in normal form (spec 01 section 1.4).
@@ -162,15 +163,6 @@ pub struct ProviderConfig {
     pub models: Vec<ProviderModel>,
 }
 
-/// A provider of secret references: an entry of `secrets.providers`.
-#[derive(Clone, Debug)]
-pub struct SecretProvider {
-    /// Its kind.
-    pub source: RefSource,
-    /// Its settings as written.
-    pub settings: Map<String, Value>,
-}
-
 /// Settings of the login-shell import.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ShellEnvSetting {
@@ -201,12 +193,8 @@ pub struct Config {
     pub providers: Vec<ProviderConfig>,
     /// `plugins.entries.xai.config.webSearch.apiKey`: stands in for a key of xAI.
     pub xai_search_key: Option<SecretInput>,
-    /// `secrets.defaults`.
-    pub ref_defaults: RefDefaults,
-    /// `secrets.resolution.maxRefsPerProvider`.
-    pub max_refs_per_provider: usize,
-    /// `secrets.providers`, in file order.
-    pub secret_providers: IndexMap<String, SecretProvider>,
+    /// `secrets`.
+    pub secrets: SecretsConfig,
     /// `env.shellEnv`.
     pub shell_env: ShellEnvSetting,
     /// Whether `plugins.enabled` is `false`.
@@ -222,8 +210,8 @@ impl Config {
     pub fn from_value(root: &Value) -> Self {
         let at = |path: &[&str]| path.iter().try_fold(root, |value, key| value.get(key));
         let members = |path: &[&str]| at(path).and_then(Value::as_object).into_iter().flatten();
-        let alias_of = |source| at(&["secrets", "defaults", source]).and_then(Value::as_str).map(str::to_owned);
-        let ref_defaults = RefDefaults { env: alias_of("env"), file: alias_of("file"), exec: alias_of("exec") };
+        let secrets = SecretsConfig::from_value(root.get("secrets"));
+        let ref_defaults = &secrets.defaults;
         Self {
             model: ModelSetting::from_value(at(&["agents", "defaults", "model"])),
             image_model: ModelSetting::from_value(at(&["agents", "defaults", "imageModel"])),
@@ -244,22 +232,10 @@ impl Config {
                 })
                 .collect(),
             cooldowns: cooldowns(at(&["auth", "cooldowns"])),
-            providers: members(&["models", "providers"])
-                .map(|(id, entry)| provider(id, entry, &ref_defaults))
-                .collect(),
+            providers: members(&["models", "providers"]).map(|(id, entry)| provider(id, entry, ref_defaults)).collect(),
             xai_search_key: at(&["plugins", "entries", "xai", "config", "webSearch", "apiKey"])
-                .and_then(|value| secret_input(value, &ref_defaults)),
-            secret_providers: members(&["secrets", "providers"])
-                .filter_map(|(alias, entry)| {
-                    let source = RefSource::parse(entry.get("source")?.as_str()?)?;
-                    Some((alias.clone(), SecretProvider { source, settings: entry.as_object()?.clone() }))
-                })
-                .collect(),
-            max_refs_per_provider: at(&["secrets", "resolution", "maxRefsPerProvider"])
-                .and_then(Value::as_u64)
-                .and_then(|n| usize::try_from(n).ok())
-                .unwrap_or(512),
-            ref_defaults,
+                .and_then(|value| secret_input(value, ref_defaults)),
+            secrets,
             shell_env: ShellEnvSetting {
                 enabled: at(&["env", "shellEnv", "enabled"]).and_then(Value::as_bool).unwrap_or(false),
                 timeout_ms: at(&["env", "shellEnv", "timeoutMs"]).and_then(Value::as_u64),

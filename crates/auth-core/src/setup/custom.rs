@@ -122,9 +122,7 @@ impl CustomProvider {
         if let Some(key) = key {
             let value = match key {
                 CustomKey::Plain(secret) => Value::from(secret.reveal()),
-                CustomKey::Reference(reference) => {
-                    json!({"source": reference.source.as_str(), "provider": reference.provider, "id": reference.id})
-                }
+                CustomKey::Reference(reference) => reference.to_value(),
             };
             if self.is_azure {
                 let headers = block.entry("headers").or_insert_with(|| json!({}));

@@ -147,7 +147,7 @@ fn entry(
 
 /// Why the reference of a profile cannot be used, where that is known.
 fn unresolved_reference(profile: &Profile, situation: &Situation<'_>) -> Option<String> {
-    let to = profile.credential.material()?.resolved_reference(&situation.config.ref_defaults)?;
+    let to = profile.credential.material()?.resolved_reference(&situation.config.secrets.defaults)?;
     match situation.refs.get(&to) {
         RefState::Unresolved(why) => Some(why.clone()),
         RefState::Resolved(_) | RefState::NotRun => None,

@@ -11,6 +11,7 @@ mod model_list;
 mod model_names;
 mod model_settings;
 mod onboard;
+mod secrets;
 mod setup_ask;
 mod setup_plan;
 mod status;
@@ -18,7 +19,7 @@ mod status;
 use std::ffi::OsString;
 
 use auth_core::config::edit;
-use auth_store::{RealHost, State, WithoutFile};
+use auth_store::{Overlay, RealHost, State};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
@@ -82,7 +83,8 @@ impl Session {
     /// Reads everything again as it would be without the config.
     fn forget_config(&mut self) -> Result<(), Failure> {
         let path = self.state.layout.config_path().to_owned();
-        self.state = State::load(&WithoutFile { host: &self.host, path: &path }, self.profile.as_deref())?;
+        let without = Overlay { host: &self.host, files: &[(path, None)] };
+        self.state = State::load(&without, self.profile.as_deref())?;
         Ok(())
     }
 
@@ -121,6 +123,11 @@ fn try_run(arguments: &[OsString]) -> Result<u8, Failure> {
         None => return help(&tree, &[], 0),
         Some(Command::Onboard(options)) => return onboard::run(&open, &options.0),
         Some(Command::Configure(options)) => return onboard::configure(&open, options),
+        Some(Command::Secrets(options)) => {
+            let quiet = cli.root.log_level < LogLevel::Warn;
+            let desk = secrets::Desk::new(root.profile.as_deref(), cli.root.no_color, quiet);
+            return secrets::run(&desk, &tree, &options.0);
+        }
         Some(Command::Models(models)) => models,
     };
 

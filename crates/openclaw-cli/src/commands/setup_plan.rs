@@ -383,7 +383,7 @@ impl Planner<'_> {
             let Some(Credential::ApiKey { key }) = store.get(id).map(|profile| &profile.credential) else {
                 return false;
             };
-            match key.resolved_reference(&self.situation.config.ref_defaults) {
+            match key.resolved_reference(&self.situation.config.secrets.defaults) {
                 Some(reference) => matches!(refs.get(&reference), RefState::Resolved(_)),
                 None => key.inline().is_some_and(|key| !key.is_blank()),
             }
@@ -392,18 +392,12 @@ impl Planner<'_> {
 
     /// A reference to a variable, through the alias that the config has for the environment.
     fn env_ref(&self, variable: &str) -> SecretRef {
-        let declared = || {
-            let mut providers = self.situation.config.secret_providers.iter();
-            providers.find(|(_, provider)| provider.source == RefSource::Env).map(|(alias, _)| alias.clone())
-        };
-        let alias = self.situation.config.ref_defaults.env.clone().or_else(declared);
-        let provider = alias.unwrap_or_else(|| self.situation.config.ref_defaults.alias(RefSource::Env).to_owned());
+        let provider = self.situation.config.secrets.env_alias().to_owned();
         SecretRef { source: RefSource::Env, provider, id: variable.to_owned() }
     }
 
     fn env_reference(&self, variable: &str) -> Value {
-        let reference = self.env_ref(variable);
-        json!({"source": reference.source.as_str(), "provider": reference.provider, "id": reference.id})
+        self.env_ref(variable).to_value()
     }
 
     fn setup_token(&self, plan: &mut Plan) -> Result<(), Failure> {

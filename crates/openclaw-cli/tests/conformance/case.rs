@@ -223,6 +223,6 @@ fn run_on_terminal(command: Command, script: &[(String, String)], context: &Cont
 
 /// The text without the sequences that move the cursor and set colours.
 fn without_styles(text: &str) -> String {
-    let sequences = regex::Regex::new("\u{1b}\\[[0-9;?]*[A-Za-z]|\u{1b}\\][^\u{7}]*\u{7}|\u{1b}[()][A-Z0-9]");
+    let sequences = fancy_regex::Regex::new("\u{1b}\\[[0-9;?]*[A-Za-z]|\u{1b}\\][^\u{7}]*\u{7}|\u{1b}[()][A-Z0-9]");
     sequences.map_or_else(|_| text.to_owned(), |sequences| sequences.replace_all(text, "").into_owned())
 }

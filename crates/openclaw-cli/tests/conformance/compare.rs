@@ -132,7 +132,9 @@ fn differences(wanted: &Value, got: &Value, context: &Context, at: &str, more: b
         }
         Value::Object(members) if members.contains_key("$re") => {
             let pattern = members["$re"].as_str().unwrap_or_default();
-            let fits = got.as_str().is_some_and(|got| regex::Regex::new(pattern).is_ok_and(|re| re.is_match(got)));
+            let fits = got
+                .as_str()
+                .is_some_and(|got| fancy_regex::Regex::new(pattern).is_ok_and(|re| re.is_match(got).unwrap_or(false)));
             if fits { Vec::new() } else { mismatch(&format!("/{pattern}/")) }
         }
         Value::Object(members) => {

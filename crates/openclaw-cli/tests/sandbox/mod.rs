@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -61,6 +62,15 @@ impl Sandbox {
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Printed {
         Printed::of(&self.command(arguments).output().unwrap())
+    }
+
+    /// Runs with a text on standard input.
+    pub(crate) fn with_input(&self, arguments: &[&str], input: &str) -> Printed {
+        let mut command = self.command(arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // One that does not read is judged by what it prints.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        Printed::of(&child.wait_with_output().unwrap())
     }
 
     /// Everything below the home directory: content, mode and time of change.

@@ -1,0 +1,254 @@
+//! `secrets configure` (spec 05 section 13): choosing, for each key, where it lives.
+
+use std::path::Path;
+
+use auth_core::secrets::{FileMode, Plan, PlanPlace, PlanTarget, ProviderSettings, ScrubOptions, SecretsConfig};
+use auth_core::{AgentId, CredentialKind, ProfileId, ProviderId, RefSource, RefState, SecretRef};
+use auth_store::secrets::{ApplyOptions, ExecPolicy, Holds, Resolver, SecretPlace, inventory};
+use auth_store::{Run, State, iso_time};
+use serde_json::json;
+
+use super::Desk;
+use super::apply::{carry_out, document, print_page};
+use super::configure_providers::{self, StagedProviders};
+use super::plan::write_plan;
+use crate::failure::Failure;
+use crate::output::{print_json, remark};
+use crate::prompt;
+use crate::secrets_args::Configure;
+
+/// Who made the plan, in the plan.
+const GENERATED_BY: &str = "openclaw secrets configure";
+
+pub(super) fn run(desk: &Desk<'_>, options: &Configure) -> Result<u8, Failure> {
+    if !prompt::is_interactive() {
+        return Err(Failure::with_fix(
+            "secrets configure requires an interactive TTY.",
+            "openclaw secrets plan --to env --out plan.json",
+        ));
+    }
+    if options.providers_only && options.skip_provider_setup {
+        return Err(Failure::new("Cannot combine --providers-only with --skip-provider-setup."));
+    }
+    let (state, authored) = desk.state()?;
+    let agent = state.agent(options.agent.as_deref())?;
+    prompt::intro("Where keys live")?;
+    let staged = if options.skip_provider_setup {
+        StagedProviders::default()
+    } else {
+        configure_providers::ask(&state.config.secrets)?
+    };
+    let targets = if options.providers_only {
+        Vec::new()
+    } else {
+        let (places, errors) = inventory(&state, &authored, std::slice::from_ref(&agent), &desk.host);
+        for error in errors {
+            prompt::complain(&format!("{} {}", state.layout.shorten(&error.path), error.message))?;
+        }
+        let secrets = staged.applied_to(&state.config.secrets);
+        Choosing { desk, state: &state, secrets: &secrets, agent: &agent, allow_exec: options.allow_exec }
+            .ask(places)?
+    };
+    if targets.is_empty() && staged.is_empty() {
+        return Err(Failure::new("No secrets changes were selected."));
+    }
+    let plan = Plan {
+        targets,
+        provider_upserts: staged.upserts,
+        provider_deletes: staged.deletes,
+        scrub: ScrubOptions { env: true, profiles: true, legacy_auth: true },
+    };
+    finish(desk, options, &state, &plan)
+}
+
+/// Shows what the plan would do, and does it when that is wanted.
+fn finish(desk: &Desk<'_>, options: &Configure, state: &State, plan: &Plan) -> Result<u8, Failure> {
+    let generated = plan.to_value(&iso_time(state.now().as_ms()), GENERATED_BY);
+    let dry = ApplyOptions { run: Run::Dry, allow_exec: options.allow_exec, keep_backups: false };
+    let preflight = carry_out(desk, plan, dry)?;
+    if let Some(path) = &options.plan_out {
+        write_plan(desk, Path::new(path), &generated)?;
+        remark(&format!("Plan: {path} (it holds no secret)"));
+    }
+    if options.json {
+        let shown = json!({ "plan": generated, "preflight": document(&preflight, dry) });
+        if !options.apply {
+            print_json(&shown)?;
+            return Ok(0);
+        }
+        // Standard output has one document: the result, below.
+    } else {
+        print_page(desk, &preflight, dry)?;
+        if !options.apply && !prompt::confirm("Put this into effect now?", true)? {
+            return Ok(0);
+        }
+    }
+    if options.apply
+        && !options.yes
+        && !prompt::confirm("Replace the plaintext by references now? It will be gone from these files.", true)?
+    {
+        return Err(Failure { message: "Cancelled; nothing was changed.".to_owned(), code: 130 });
+    }
+    let real = ApplyOptions { run: Run::Real, ..dry };
+    let report = carry_out(desk, plan, real)?;
+    if options.json {
+        print_json(
+            &json!({ "plan": generated, "preflight": document(&preflight, dry), "result": document(&report, real) }),
+        )?;
+    } else {
+        print_page(desk, &report, real)?;
+    }
+    Ok(0)
+}
+
+/// Choosing places and what comes there.
+struct Choosing<'a> {
+    desk: &'a Desk<'a>,
+    state: &'a State,
+    secrets: &'a SecretsConfig,
+    agent: &'a AgentId,
+    allow_exec: bool,
+}
+
+impl Choosing<'_> {
+    fn ask(&self, mut places: Vec<SecretPlace>) -> Result<Vec<PlanTarget>, Failure> {
+        let mut targets: Vec<PlanTarget> = Vec::new();
+        loop {
+            let mut list: Vec<(String, String)> =
+                places.iter().map(|place| (place.label.clone(), hint(&place.holds))).collect();
+            list.push(("A new profile".to_owned(), format!("in the store of agent {}", self.agent)));
+            list.push(("Done".to_owned(), format!("{} chosen", targets.len())));
+            let at = prompt::choose_of("Which key?", &list)?;
+            if at == places.len() + 1 {
+                return Ok(targets);
+            }
+            let place = if at == places.len() { self.new_profile()? } else { places.remove(at) };
+            let reference = self.reference(&place)?;
+            targets.push(PlanTarget { place: place.place, reference, fingerprint: None });
+        }
+    }
+
+    fn new_profile(&self) -> Result<SecretPlace, Failure> {
+        let fits = |id: &str| {
+            (1..=128).contains(&id.len())
+                && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'_' | b'-'))
+        };
+        let id = prompt::text_until("Its id, such as openai:work", "", &|text| {
+            if fits(text) {
+                Ok(ProfileId::new(text))
+            } else {
+                Err("Letters, digits, :, _ and - only, at most 128.".to_owned())
+            }
+        })?;
+        let before_colon = id.as_str().split(':').next().unwrap_or_default().to_owned();
+        let provider = prompt::text("Its provider", &before_colon)?;
+        let kinds =
+            [("api_key", "An API key".to_owned(), String::new()), ("token", "A token".to_owned(), String::new())];
+        let kind = prompt::choose("What is it?", &kinds, false)?;
+        let kind = CredentialKind::parse(kind).unwrap_or(CredentialKind::ApiKey);
+        let label = format!("auth-profiles:{}:profiles.{id}", self.agent);
+        let place = PlanPlace::Profile { agent: self.agent.clone(), id, kind, provider: Some(provider.clone()) };
+        Ok(SecretPlace { place, provider, label, holds: Holds::Nothing })
+    }
+
+    /// Asks for a reference until one resolves.
+    fn reference(&self, place: &SecretPlace) -> Result<SecretRef, Failure> {
+        loop {
+            let source = self.source()?;
+            let provider = self.alias(source)?;
+            let id = prompt::text(question(source), &self.suggested_id(place, source, &provider))?;
+            let reference = SecretRef { source, provider, id };
+            if let Some(fault) = reference.id_fault() {
+                prompt::complain(fault)?;
+                continue;
+            }
+            match self.check(&reference) {
+                Ok(note) => {
+                    prompt::remark(&note)?;
+                    return Ok(reference);
+                }
+                Err(why) => prompt::complain(&why)?,
+            }
+        }
+    }
+
+    fn source(&self) -> Result<RefSource, Failure> {
+        let has = |source| self.secrets.providers.values().any(|provider| provider.source() == source);
+        let mut list = vec![("env", "A variable".to_owned(), String::new())];
+        if has(RefSource::File) {
+            list.push(("file", "A file".to_owned(), String::new()));
+        }
+        if has(RefSource::Exec) {
+            list.push(("exec", "A program".to_owned(), String::new()));
+        }
+        let chosen = if list.len() == 1 { "env" } else { prompt::choose("Where does it live?", &list, false)? };
+        Ok(RefSource::parse(chosen).unwrap_or(RefSource::Env))
+    }
+
+    fn alias(&self, source: RefSource) -> Result<String, Failure> {
+        let of_source = self.secrets.providers.iter().filter(|(_, provider)| provider.source() == source);
+        let mut known: Vec<&str> = of_source.map(|(alias, _)| alias.as_str()).collect();
+        let default = match source {
+            RefSource::Env => self.secrets.env_alias(),
+            _ => match self.secrets.defaults.alias(source) {
+                alias if known.contains(&alias) => alias,
+                alias => known.first().copied().unwrap_or(alias),
+            },
+        };
+        if source == RefSource::Env && !known.contains(&default) {
+            known.insert(0, default);
+        }
+        if known.len() < 2 {
+            return Ok(default.to_owned());
+        }
+        known.sort_by_key(|alias| *alias != default);
+        let list: Vec<(String, String)> = known.iter().map(|alias| ((*alias).to_owned(), String::new())).collect();
+        Ok(known[prompt::choose_of("Which secret provider?", &list)?].to_owned())
+    }
+
+    fn suggested_id(&self, place: &SecretPlace, source: RefSource, alias: &str) -> String {
+        let provider = &place.provider;
+        match (source, self.secrets.providers.get(alias)) {
+            (RefSource::Env, _) => {
+                let key = ProviderId::normalise(provider).auth_key();
+                key.env_vars().first().map_or_else(String::new, |name| (*name).to_owned())
+            }
+            (RefSource::File, Some(ProviderSettings::File(file))) if file.mode == FileMode::SingleValue => {
+                "value".to_owned()
+            }
+            (RefSource::File, _) => format!("/providers/{}/apiKey", provider.replace('~', "~0").replace('/', "~1")),
+            (RefSource::Exec, _) => format!("{provider}/apiKey"),
+        }
+    }
+
+    /// Whether a reference resolves; what to say about it when it does.
+    fn check(&self, reference: &SecretRef) -> Result<String, String> {
+        let policy = if self.allow_exec { ExecPolicy::Allow } else { ExecPolicy::Own };
+        let own = self.desk.ground();
+        let helper = self.desk.helper(&own);
+        let host = &self.desk.host;
+        let resolver = Resolver::new(self.secrets, &self.state.environment, &self.state.layout, host, policy)
+            .with_helper(Some(&helper));
+        match resolver.resolve([reference]).get(reference) {
+            RefState::Resolved(secret) => Ok(format!("{reference} resolves to {}", secret.masked())),
+            RefState::Unresolved(why) => Err(why.clone()),
+            RefState::NotRun => Ok(format!("{reference} was not tried; --allow-exec runs the program")),
+        }
+    }
+}
+
+fn question(source: RefSource) -> &'static str {
+    match source {
+        RefSource::Env => "The variable",
+        RefSource::File => "Where in the file (a JSON pointer, or value)",
+        RefSource::Exec => "The id that the program knows",
+    }
+}
+
+fn hint(holds: &Holds) -> String {
+    match holds {
+        Holds::Plaintext(secret) => format!("plaintext {}", secret.masked()),
+        Holds::Reference(reference) => reference.label(),
+        Holds::Nothing => "empty".to_owned(),
+    }
+}
