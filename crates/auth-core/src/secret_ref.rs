@@ -70,7 +70,7 @@ impl SecretRef {
     /// secret in the wrong place.
     pub fn shown_id(&self) -> String {
         let id = self.id.trim();
-        if self.has_valid_id() { id.to_owned() } else { mask(id) }
+        if self.has_valid_id() && !id.contains(char::is_control) { id.to_owned() } else { mask(id) }
     }
 
     /// The JSON form, with its three members in their usual order.
@@ -99,7 +99,7 @@ impl SecretRef {
         let id = self.id.trim();
         match self.source {
             RefSource::Env => id.len() <= 128 && crate::dotenv::is_variable_name(id),
-            RefSource::File => is_file_id(id) && !id.contains(char::is_control),
+            RefSource::File => is_file_id(id),
             RefSource::Exec => is_exec_id(id),
         }
     }

@@ -155,10 +155,19 @@ impl<'a> Running<'a> {
         })
     }
 
+    /// When its silence has lasted too long.
+    fn silence_over(&self) -> Instant {
+        self.heard + Duration::from_millis(self.program.silence_ms)
+    }
+
+    /// When its time is over.
+    fn time_over(&self) -> Instant {
+        self.started + Duration::from_millis(self.program.timeout_ms)
+    }
+
     /// When something must be done about it at the latest.
     fn due(&self) -> Instant {
-        let silence = self.heard + Duration::from_millis(self.program.silence_ms);
-        silence.min(self.started + Duration::from_millis(self.program.timeout_ms))
+        self.silence_over().min(self.time_over())
     }
 
     /// Moves bytes and looks at the clock; `Some` when it is over.
@@ -179,16 +188,15 @@ impl<'a> Running<'a> {
         if let Some(Exit(code)) = self.exited.filter(|_| closed) {
             return Some(Ending::Exited(code));
         }
-        let now = Instant::now();
-        if now < self.due() {
+        if Instant::now() < self.due() {
             return None;
         }
         // It went by itself; whoever keeps its outputs open has nothing to say for it.
         if let Some(Exit(code)) = self.exited {
             return Some(Ending::Exited(code));
         }
-        let silent = now >= self.heard + Duration::from_millis(self.program.silence_ms);
-        Some(if silent { Ending::Silent } else { Ending::TimedOut })
+        // The one that was due first, however late this look at the clock is; silence when both were.
+        Some(if self.silence_over() <= self.time_over() { Ending::Silent } else { Ending::TimedOut })
     }
 
     fn send(&mut self) {

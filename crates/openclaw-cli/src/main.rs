@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod endpoint_check;
 mod failure;
+mod hardening;
 mod onboard_args;
 mod output;
 mod prompt;
@@ -15,6 +16,7 @@ mod upstream;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    hardening::no_dumps();
     let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
     ExitCode::from(commands::run(&arguments))
 }

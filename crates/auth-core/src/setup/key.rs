@@ -3,6 +3,7 @@
 use crate::environment::Environment;
 use crate::profile::ProfileId;
 use crate::secret::Secret;
+use crate::secret_ref::SecretRef;
 
 /// How a secret is kept: `--secret-input-mode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,13 @@ pub enum KeySource {
     },
     /// A variable that is referred to.
     Referenced(String),
+    /// Any other place that is referred to, with what it gave when it was tried.
+    Elsewhere {
+        /// Where.
+        reference: SecretRef,
+        /// The key.
+        key: Secret,
+    },
     /// A profile that is there already; it stays as it is.
     Existing(ProfileId),
 }
@@ -163,6 +171,7 @@ mod tests {
                     KeySource::Copied { variable, .. } => format!("copied {variable}"),
                     KeySource::Referenced(variable) => format!("ref {variable}"),
                     KeySource::Existing(id) => id.to_string(),
+                    KeySource::Elsewhere { reference, .. } => reference.to_string(),
                 };
                 format!("{source} +{}", notes.len())
             }

@@ -7,6 +7,7 @@ mod auth_paste;
 mod auth_remove;
 mod auth_why;
 mod change;
+mod choose_reference;
 mod model_list;
 mod model_names;
 mod model_settings;
@@ -46,7 +47,7 @@ pub(crate) fn run(arguments: &[OsString]) -> u8 {
 
 /// What every command needs.
 pub(crate) struct Session {
-    host: RealHost,
+    pub(crate) host: RealHost,
     state: State,
     /// The value of `--profile`.
     profile: Option<String>,

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use auth_core::provider::{AuthKind, AuthMethod, KeySetup, PROVIDERS, ProviderInfo, ProviderKind};
 use auth_core::setup::{Choice, CustomKey, InputMode, resolve_choice};
-use auth_core::{AuthKey, EnvOrigin, Environment, Secret, is_env_id, login_input, provider};
+use auth_core::{AuthKey, EnvOrigin, Environment, Secret, SecretRef, is_env_id, login_input, provider};
+use auth_store::secrets::ExecPolicy;
 
 use super::change::Changing;
+use super::choose_reference::ReferenceQuestion;
 use super::onboard::SetUp;
 use super::onboard::normalised;
 use super::setup_plan::{
@@ -36,6 +38,8 @@ struct Answers {
     key: Option<Secret>,
     /// The variable that a reference names.
     variable: Option<String>,
+    /// Any other place that a reference names, with what is there.
+    elsewhere: Option<(SecretRef, Secret)>,
     options: Onboard,
 }
 
@@ -68,11 +72,12 @@ pub(crate) fn ask(set_up: &SetUp<'_>, changing: &Changing<'_>) -> Result<Option<
             mode,
             given: answers.key.as_ref(),
             endpoints: set_up.endpoints(),
-            variables: match (&answers.variable, answers.choice) {
-                (Some(name), _) => Variables::Only(name),
+            variables: match (&answers.variable, &answers.elsewhere, answers.choice) {
+                (Some(name), ..) => Variables::Only(name),
+                (None, Some((reference, key)), _) => Variables::Elsewhere(reference, key),
                 // Whether a variable is used was asked.
-                (None, Choice::Key(..) | Choice::LocalServer(_) | Choice::Custom) => Variables::None,
-                (None, _) => Variables::OfProvider,
+                (None, None, Choice::Key(..) | Choice::LocalServer(_) | Choice::Custom) => Variables::None,
+                (None, None, _) => Variables::OfProvider,
             },
         }
         .plan(&answers.choice);
@@ -84,7 +89,7 @@ pub(crate) fn ask(set_up: &SetUp<'_>, changing: &Changing<'_>) -> Result<Option<
                 continue;
             }
         };
-        if !tried(set_up, &plan)? {
+        if !tried(set_up, &plan, answers.elsewhere.as_ref())? {
             if set_up.options.auth_choice.is_none() {
                 continue;
             }
@@ -203,7 +208,8 @@ fn answers_for(
         token_expires_in: given.token_expires_in.clone(),
         ..Onboard::default()
     };
-    let answers = |keep, key, options| Some(Answers { choice, reported, keep, key, variable: None, options });
+    let answers =
+        |keep, key, options| Some(Answers { choice, reported, keep, key, variable: None, elsewhere: None, options });
     let given = match set_up.choice_and_key()?.1 {
         Some((name, text)) => normalised(name, &text)?,
         None => None,
@@ -273,6 +279,10 @@ fn answers_for(
     };
     Ok(match (keep, given) {
         (None, _) => None,
+        (Some(Keep::Reference), _) if may_be_elsewhere(set_up, &choice) => {
+            let elsewhere = Some(elsewhere(set_up, &choice)?);
+            answers(Keep::Reference, None, options).map(|answers| Answers { elsewhere, ..answers })
+        }
         (Some(Keep::Reference), _) => {
             let variable = Some(reference(set_up, &source)?);
             answers(Keep::Reference, None, options).map(|answers| Answers { variable, ..answers })
@@ -352,11 +362,7 @@ fn keep_of(
     if source.dotenv && !stored {
         list.push(("dotenv", "In the .env file of the state directory", format!("as {}", source.canonical)));
     }
-    list.push((
-        "ref",
-        "Elsewhere: keep only the name of a variable",
-        "it has to be set wherever agents run".to_owned(),
-    ));
+    list.push(("ref", "Elsewhere: keep only a reference", "a variable, or a secret provider of the config".to_owned()));
     list.push(("", "← Back", String::new()));
     let list: Vec<_> = list.into_iter().map(|(id, label, hint)| (id, label.to_owned(), hint)).collect();
     Ok(match prompt::choose("How do you want to provide this API key?", &list, false)? {
@@ -383,6 +389,34 @@ fn key(set_up: &SetUp<'_>, source: &Source) -> Result<Option<Secret>, Failure> {
     prompt::secret(&format!("Enter {} API key{hint}", source.label), &accept)
 }
 
+/// What is asked about a reference to a file or a program; they are tried at once.
+fn reference_question<'a>(set_up: &'a SetUp<'_>, choice: &Choice) -> ReferenceQuestion<'a> {
+    let state = &set_up.session.state;
+    ReferenceQuestion {
+        secrets: &state.config.secrets,
+        environment: &state.environment,
+        layout: &state.layout,
+        host: &set_up.session.host,
+        policy: ExecPolicy::Allow,
+        helper: None,
+        provider: choice.provider().map_or("custom", |info| info.id),
+    }
+}
+
+/// Whether the key may live in a file or with a program: the config knows one, and the entry takes any reference.
+fn may_be_elsewhere(set_up: &SetUp<'_>, choice: &Choice) -> bool {
+    matches!(choice, Choice::Key(..) | Choice::Custom) && reference_question(set_up, choice).has_other_sources()
+}
+
+/// The place to refer to, with what is there now.
+fn elsewhere(set_up: &SetUp<'_>, choice: &Choice) -> Result<(SecretRef, Secret), Failure> {
+    loop {
+        if let (reference, Some(key)) = reference_question(set_up, choice).ask()? {
+            return Ok((reference, key));
+        }
+    }
+}
+
 /// The variable to refer to; it must hold something now.
 fn reference(set_up: &SetUp<'_>, source: &Source) -> Result<String, Failure> {
     let environment = &set_up.session.state.environment;
@@ -400,11 +434,14 @@ fn reference(set_up: &SetUp<'_>, source: &Source) -> Result<String, Failure> {
 }
 
 /// Asks a custom server for one token. When it does not answer, the user says whether that matters.
-fn tried(set_up: &SetUp<'_>, plan: &Plan) -> Result<bool, Failure> {
+fn tried(set_up: &SetUp<'_>, plan: &Plan, elsewhere: Option<&(SecretRef, Secret)>) -> Result<bool, Failure> {
     let Some((custom, key)) = plan.custom_server() else { return Ok(true) };
     let key = key.and_then(|key| match key {
         CustomKey::Plain(secret) => Some(secret.clone()),
-        CustomKey::Reference(to) => set_up.session.state.environment.credential(&to.id).map(|(secret, _)| secret),
+        CustomKey::Reference(to) => match elsewhere {
+            Some((_, key)) => Some(key.clone()),
+            None => set_up.session.state.environment.credential(&to.id).map(|(secret, _)| secret),
+        },
     });
     let key = key.as_ref();
     let (base_url, api, model) = (custom.base_url.as_str(), custom.api, custom.model.as_str());

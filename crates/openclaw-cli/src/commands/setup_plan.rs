@@ -156,6 +156,8 @@ pub(crate) enum Variables<'a> {
     Only(&'a str),
     /// None: the user said what the key is.
     None,
+    /// None: the key is at this place, which gave this when it was tried.
+    Elsewhere(&'a SecretRef, &'a Secret),
 }
 
 /// What a plan is made of.
@@ -201,8 +203,17 @@ impl Planner<'_> {
         match self.variables {
             Variables::OfProvider => of_provider.to_vec(),
             Variables::Only(name) => vec![name],
-            Variables::None => Vec::new(),
+            Variables::None | Variables::Elsewhere(..) => Vec::new(),
         }
+    }
+
+    /// The key: at the place that was chosen for it, else wherever the options and variables have it.
+    fn found(&self, wanted: &KeyWanted<'_>) -> Result<Option<FoundKey>, Failure> {
+        let Variables::Elsewhere(reference, key) = self.variables else {
+            return find_key(wanted, self.environment()).map_err(Failure::new);
+        };
+        let source = KeySource::Elsewhere { reference: reference.clone(), key: key.clone() };
+        Ok(Some(FoundKey { source, notes: Vec::new() }))
     }
 
     fn environment(&self) -> &Environment {
@@ -225,7 +236,7 @@ impl Planner<'_> {
             existing: existing.as_ref(),
             not_starting_with: (info.id == "anthropic").then_some(OAUTH_TOKEN_PREFIX),
         };
-        let found = find_key(&wanted, self.environment()).map_err(Failure::new)?;
+        let found = self.found(&wanted)?;
         let found = found.ok_or_else(|| Failure::new(wanted.missing(profiles_count)))?;
         let secret = self.secret_of(&found);
         self.store_key(plan, info, setup.profiles, found, metadata.as_ref());
@@ -254,6 +265,7 @@ impl Planner<'_> {
                 ("key", Value::from(key.reveal()))
             }
             KeySource::Referenced(variable) => ("keyRef", self.env_reference(variable)),
+            KeySource::Elsewhere { reference, .. } => ("keyRef", reference.to_value()),
         };
         for id in profiles {
             // A key may serve a second provider of the same vendor.
@@ -324,7 +336,9 @@ impl Planner<'_> {
     /// The key that was found, wherever it is.
     fn secret_of(&self, found: &FoundKey) -> Option<Secret> {
         match &found.source {
-            KeySource::Flag(key) | KeySource::Copied { key, .. } => Some(key.clone()),
+            KeySource::Flag(key) | KeySource::Copied { key, .. } | KeySource::Elsewhere { key, .. } => {
+                Some(key.clone())
+            }
             KeySource::Referenced(variable) => self.environment().credential(variable).map(|(key, _)| key),
             KeySource::Existing(id) => self.situation.store.get(id)?.credential.material()?.inline().cloned(),
         }
@@ -487,12 +501,12 @@ impl Planner<'_> {
             existing: None,
             not_starting_with: None,
         };
-        let found = find_key(&wanted, self.environment()).map_err(Failure::new)?;
-        let key = found.and_then(|found| {
+        let key = self.found(&wanted)?.and_then(|found| {
             plan.notes.extend(found.notes);
             match found.source {
                 KeySource::Flag(key) | KeySource::Copied { key, .. } => Some(CustomKey::Plain(key)),
                 KeySource::Referenced(variable) => Some(CustomKey::Reference(self.env_ref(&variable))),
+                KeySource::Elsewhere { reference, .. } => Some(CustomKey::Reference(reference)),
                 KeySource::Existing(_) => None,
             }
         });

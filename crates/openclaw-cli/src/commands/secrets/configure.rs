@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use auth_core::secrets::{FileMode, Plan, PlanPlace, PlanTarget, ProviderSettings, ScrubOptions, SecretsConfig};
-use auth_core::{AgentId, CredentialKind, ProfileId, ProviderId, RefSource, RefState, SecretRef};
-use auth_store::secrets::{ApplyOptions, ExecPolicy, Holds, Resolver, SecretPlace, inventory};
+use auth_core::secrets::{Plan, PlanPlace, PlanTarget, ScrubOptions, SecretsConfig};
+use auth_core::{AgentId, CredentialKind, ProfileId, SecretRef};
+use auth_store::secrets::{ApplyOptions, ExecPolicy, Holds, SecretPlace, inventory};
 use auth_store::{Run, State, iso_time};
 use serde_json::json;
 
+use super::super::choose_reference::ReferenceQuestion;
 use super::Desk;
 use super::apply::{carry_out, document, print_page};
 use super::configure_providers::{self, StagedProviders};
@@ -151,97 +152,19 @@ impl Choosing<'_> {
         Ok(SecretPlace { place, provider, label, holds: Holds::Nothing })
     }
 
-    /// Asks for a reference until one resolves.
     fn reference(&self, place: &SecretPlace) -> Result<SecretRef, Failure> {
-        loop {
-            let source = self.source()?;
-            let provider = self.alias(source)?;
-            let id = prompt::text(question(source), &self.suggested_id(place, source, &provider))?;
-            let reference = SecretRef { source, provider, id };
-            if let Some(fault) = reference.id_fault() {
-                prompt::complain(fault)?;
-                continue;
-            }
-            match self.check(&reference) {
-                Ok(note) => {
-                    prompt::remark(&note)?;
-                    return Ok(reference);
-                }
-                Err(why) => prompt::complain(&why)?,
-            }
-        }
-    }
-
-    fn source(&self) -> Result<RefSource, Failure> {
-        let has = |source| self.secrets.providers.values().any(|provider| provider.source() == source);
-        let mut list = vec![("env", "A variable".to_owned(), String::new())];
-        if has(RefSource::File) {
-            list.push(("file", "A file".to_owned(), String::new()));
-        }
-        if has(RefSource::Exec) {
-            list.push(("exec", "A program".to_owned(), String::new()));
-        }
-        let chosen = if list.len() == 1 { "env" } else { prompt::choose("Where does it live?", &list, false)? };
-        Ok(RefSource::parse(chosen).unwrap_or(RefSource::Env))
-    }
-
-    fn alias(&self, source: RefSource) -> Result<String, Failure> {
-        let of_source = self.secrets.providers.iter().filter(|(_, provider)| provider.source() == source);
-        let mut known: Vec<&str> = of_source.map(|(alias, _)| alias.as_str()).collect();
-        let default = match source {
-            RefSource::Env => self.secrets.env_alias(),
-            _ => match self.secrets.defaults.alias(source) {
-                alias if known.contains(&alias) => alias,
-                alias => known.first().copied().unwrap_or(alias),
-            },
-        };
-        if source == RefSource::Env && !known.contains(&default) {
-            known.insert(0, default);
-        }
-        if known.len() < 2 {
-            return Ok(default.to_owned());
-        }
-        known.sort_by_key(|alias| *alias != default);
-        let list: Vec<(String, String)> = known.iter().map(|alias| ((*alias).to_owned(), String::new())).collect();
-        Ok(known[prompt::choose_of("Which secret provider?", &list)?].to_owned())
-    }
-
-    fn suggested_id(&self, place: &SecretPlace, source: RefSource, alias: &str) -> String {
-        let provider = &place.provider;
-        match (source, self.secrets.providers.get(alias)) {
-            (RefSource::Env, _) => {
-                let key = ProviderId::normalise(provider).auth_key();
-                key.env_vars().first().map_or_else(String::new, |name| (*name).to_owned())
-            }
-            (RefSource::File, Some(ProviderSettings::File(file))) if file.mode == FileMode::SingleValue => {
-                "value".to_owned()
-            }
-            (RefSource::File, _) => format!("/providers/{}/apiKey", provider.replace('~', "~0").replace('/', "~1")),
-            (RefSource::Exec, _) => format!("{provider}/apiKey"),
-        }
-    }
-
-    /// Whether a reference resolves; what to say about it when it does.
-    fn check(&self, reference: &SecretRef) -> Result<String, String> {
-        let policy = if self.allow_exec { ExecPolicy::Allow } else { ExecPolicy::Own };
         let own = self.desk.ground();
         let helper = self.desk.helper(&own);
-        let host = &self.desk.host;
-        let resolver = Resolver::new(self.secrets, &self.state.environment, &self.state.layout, host, policy)
-            .with_helper(Some(&helper));
-        match resolver.resolve([reference]).get(reference) {
-            RefState::Resolved(secret) => Ok(format!("{reference} resolves to {}", secret.masked())),
-            RefState::Unresolved(why) => Err(why.clone()),
-            RefState::NotRun => Ok(format!("{reference} was not tried; --allow-exec runs the program")),
-        }
-    }
-}
-
-fn question(source: RefSource) -> &'static str {
-    match source {
-        RefSource::Env => "The variable",
-        RefSource::File => "Where in the file (a JSON pointer, or value)",
-        RefSource::Exec => "The id that the program knows",
+        let question = ReferenceQuestion {
+            secrets: self.secrets,
+            environment: &self.state.environment,
+            layout: &self.state.layout,
+            host: &self.desk.host,
+            policy: if self.allow_exec { ExecPolicy::Allow } else { ExecPolicy::Own },
+            helper: Some(&helper),
+            provider: &place.provider,
+        };
+        question.ask().map(|(reference, _)| reference)
     }
 }
 
