@@ -27,7 +27,7 @@ pub(crate) fn json_pointer(data: &[u8]) {
 pub(crate) fn exec_response(data: &[u8]) {
     let Some((mode, output)) = data.split_first() else { return };
     let ids: &[&str] = if mode & 1 == 0 { &["a"] } else { &["a", "b"] };
-    match secrets::exec_response("vault", output, ids, mode & 2 == 0) {
+    match secrets::exec_response("vault", output, ids, mode & 2 == 0, &[]) {
         Ok(answers) => assert_eq!(answers.len(), ids.len()),
         Err(error) => {
             let printed = String::from_utf8_lossy(output).into_owned();

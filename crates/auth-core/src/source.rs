@@ -32,7 +32,7 @@ pub struct Situation<'a> {
 /// What a reference resolves to.
 #[derive(Clone, Debug)]
 pub enum RefState {
-    /// To this value.
+    /// To this value, as it was given: clean it before it goes into a header.
     Resolved(Secret),
     /// To nothing, and why. The text holds no secret.
     Unresolved(String),
@@ -126,7 +126,8 @@ impl ConfigKey {
             }
             SecretInput::Reference(reference) => match situation.refs.get(reference) {
                 RefState::Resolved(secret) => {
-                    Self { shown: secret.masked(), state: ConfigKeyState::Usable(secret.clone()) }
+                    let secret = secret.cleaned().unwrap_or_else(|| secret.clone());
+                    Self { shown: secret.masked(), state: ConfigKeyState::Usable(secret) }
                 }
                 RefState::Unresolved(why) => {
                     Self { shown: reference.label(), state: ConfigKeyState::UnresolvedRef(why.clone()) }
@@ -194,7 +195,7 @@ fn xai_search_key(situation: &Situation<'_>) -> Option<Secret> {
         SecretInput::Plain(secret) if !is_marker(secret.reveal()) => Some(secret.clone()),
         SecretInput::Plain(_) => None,
         SecretInput::Reference(reference) => match situation.refs.get(reference) {
-            RefState::Resolved(secret) => Some(secret.clone()),
+            RefState::Resolved(secret) => secret.cleaned(),
             RefState::Unresolved(_) | RefState::NotRun => None,
         },
     }

@@ -7,6 +7,7 @@ use crate::credential::CredentialKind;
 use crate::profile::{AuthProfiles, Owner, ProfileId, StoreSyntaxError};
 use crate::provider::ProviderId;
 use crate::raw_json::{self, RawObject};
+use crate::secret::Secret;
 use crate::secret_ref::{RefDefaults, SecretRef};
 use crate::usage::UsageStats;
 
@@ -41,6 +42,9 @@ pub enum StoreEditError {
         /// The kind that was meant.
         wants: &'static str,
     },
+    /// The secret that a plan moves is not there any more: the profile, and what is wrong.
+    #[error("profile {0} {1}")]
+    OtherSecret(String, String),
     /// A new profile needs a provider.
     #[error("auth profile \"{0}\" does not exist, and cannot be made without authProfileProvider")]
     NoProvider(String),
@@ -180,6 +184,12 @@ impl StoreDocument {
                 Some((ProfileId::new(id), kind, ProviderId::normalise(&text_of(&fields, "provider")?)))
             })
             .collect()
+    }
+
+    /// The plaintext of a profile's key or token, beside a reference or not.
+    pub fn plaintext(&self, id: &ProfileId, kind: CredentialKind) -> Option<Secret> {
+        let mut fields = self.entry(id).as_deref().and_then(RawObject::of).map(owned)?;
+        take_secret(&mut fields, fields_of(kind).0).map(Secret::new)
     }
 
     /// Puts a reference in the place of a profile's key or token, making the profile when there is none. Returns the

@@ -18,7 +18,7 @@ use crate::write_host::WriteHost;
 /// How often a change is made again when somebody without the lock wrote in between.
 const TRIES: usize = 3;
 /// How many backups are kept: `.bak`, `.bak.1` to `.bak.4`.
-const BACKUPS: usize = 5;
+pub(crate) const BACKUPS: usize = 5;
 
 /// Why the config was not changed. It is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -124,8 +124,8 @@ impl<'a> ConfigWriter<'a> {
             Run::Dry => None,
         };
         for _ in 0..TRIES {
-            let Some(planned) = self.plan(edit)? else { return Ok(ConfigChange::default()) };
-            let Some(guard) = &guard else { return Ok(planned.change) };
+            let planned = self.plan(edit)?;
+            let Some(guard) = guard.as_ref().filter(|_| planned.change.changed) else { return Ok(planned.change) };
             if read_authored(self.layout, self.host)?.raw != planned.authored.raw {
                 continue;
             }
@@ -135,24 +135,24 @@ impl<'a> ConfigWriter<'a> {
         Err(ConfigWriteError::Changed)
     }
 
-    /// Works out a change and checks its result; `None` when nothing would change.
+    /// Works out a change and checks its result. No file changes when nothing would be different.
     pub(crate) fn plan(
         &self,
         edit: &dyn Fn(&mut Value) -> Result<(), String>,
-    ) -> Result<Option<PlannedConfig>, ConfigWriteError> {
+    ) -> Result<PlannedConfig, ConfigWriteError> {
         let authored = read_authored(self.layout, self.host)?;
         self.validate(&authored)?;
         let mut wanted = authored.document.clone();
         edit(&mut wanted).map_err(ConfigWriteError::Refused)?;
         let mut changes = differences(&authored.document, &wanted);
         if changes.is_empty() {
-            return Ok(None);
+            return Ok(PlannedConfig { change: ConfigChange::default(), authored, texts: Vec::new() });
         }
         let settings = changes.iter().map(|change| change.path.join(".")).collect();
         changes.extend(stamp(self.host.now()));
         let texts = self.edited_texts(&authored, &changes)?;
         self.verify(&authored, &texts, &wanted)?;
-        Ok(Some(PlannedConfig { change: ConfigChange { changed: true, settings }, authored, texts }))
+        Ok(PlannedConfig { change: ConfigChange { changed: true, settings }, authored, texts })
     }
 
     /// Checks a document as a reader would see it.
@@ -341,10 +341,12 @@ impl<'a> ConfigWriter<'a> {
 fn without_secrets(value: &Value, name: Option<&String>) -> Value {
     let holds_secrets = name.is_some_and(|name| {
         let name = name.to_lowercase();
-        ["key", "token", "secret", "password", "headers"].iter().any(|part| name.contains(part))
+        // What a program is started with may be one too.
+        ["key", "token", "secret", "password", "headers", "args", "env"].iter().any(|part| name.contains(part))
     });
     match value {
         Value::String(text) if holds_secrets => Value::from(auth_core::mask(text)),
+        Value::Array(items) => items.iter().map(|item| without_secrets(item, name)).collect(),
         Value::Object(members) => {
             let below = |member: &String| if holds_secrets { name.cloned() } else { Some(member.clone()) };
             members
@@ -376,6 +378,10 @@ mod tests {
         let block = json!({"lab": {"baseUrl": "https://a", "apiKey": "sk-test-canary-0001", "headers": {"api-key": "sk-test-canary-0001"}}});
         let shown = without_secrets(&block, Some(&"providers".to_owned())).to_string();
         assert!(shown.contains("https://a") && !shown.contains("canary"), "{shown}");
+        let program =
+            json!({"v": {"args": ["--login", "hunter2-canary-0001"], "env": {"VAULT_PW": "hunter2-canary-0001"}}});
+        let shown = without_secrets(&program, Some(&"providers".to_owned())).to_string();
+        assert!(!shown.contains("canary"), "{shown}");
         let shown = without_secrets(&json!("sk-test-canary-0001"), Some(&"apiKey".to_owned())).to_string();
         assert!(!shown.contains("canary"), "{shown}");
     }

@@ -7,16 +7,21 @@ use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use auth_core::Secret;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process_group};
+use signal_hook::SigId;
 use zeroize::Zeroizing;
 
 /// How often a program that has closed its outputs is asked whether it is gone.
 const REAP_EVERY: Duration = Duration::from_millis(2);
+/// How long the end of a program that was killed is waited for.
+const REAP_FOR: Duration = Duration::from_secs(1);
 /// The file descriptors above the three standard ones.
 const FIRST_OTHER_FD: i32 = 3;
 
@@ -77,7 +82,16 @@ pub(crate) fn run_all(programs: &[Program<'_>], at_once: usize) -> Vec<Ended> {
     let mut ended: Vec<Option<Ended>> = programs.iter().map(|_| None).collect();
     let mut waiting: VecDeque<usize> = (0..programs.len()).collect();
     let mut running: Vec<(usize, Running<'_>)> = Vec::new();
+    let interrupt = Interrupt::watch();
     loop {
+        if let Some(signal) = interrupt.came() {
+            // They have process groups of their own, so nobody else ends them.
+            for (_, one) in running {
+                one.end(Ending::TimedOut);
+            }
+            Interrupt::end_us(signal);
+            return Vec::new();
+        }
         while running.len() < at_once.max(1)
             && let Some(at) = waiting.pop_front()
         {
@@ -104,6 +118,40 @@ pub(crate) fn run_all(programs: &[Program<'_>], at_once: usize) -> Vec<Ended> {
 /// The code with which a program exited; none when a signal ended it.
 #[derive(Clone, Copy)]
 struct Exit(Option<i32>);
+
+/// Notices that we are asked to end while programs run.
+struct Interrupt {
+    flags: Vec<(i32, Arc<AtomicBool>, SigId)>,
+}
+
+impl Interrupt {
+    fn watch() -> Self {
+        let watched = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP];
+        let register = |signal: i32| {
+            let flag = Arc::new(AtomicBool::new(false));
+            let id = signal_hook::flag::register(signal, Arc::clone(&flag)).ok()?;
+            Some((signal, flag, id))
+        };
+        Self { flags: watched.into_iter().filter_map(register).collect() }
+    }
+
+    fn came(&self) -> Option<i32> {
+        self.flags.iter().find(|(_, flag, _)| flag.load(Ordering::SeqCst)).map(|(signal, ..)| *signal)
+    }
+
+    /// Ends this process as the signal would have.
+    fn end_us(signal: i32) {
+        let _ = signal_hook::low_level::emulate_default_handler(signal);
+    }
+}
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        for (_, _, id) in &self.flags {
+            signal_hook::low_level::unregister(*id);
+        }
+    }
+}
 
 struct Running<'a> {
     program: &'a Program<'a>,
@@ -237,7 +285,12 @@ impl<'a> Running<'a> {
             let _ = kill_process_group(group, Signal::KILL);
         }
         if self.exited.is_none() {
-            let _ = self.child.wait();
+            // It may have left its group; then it goes alone. One that we may not end is not waited for.
+            let _ = self.child.kill();
+            let given_up = Instant::now() + REAP_FOR;
+            while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < given_up {
+                std::thread::sleep(REAP_EVERY);
+            }
         }
         Ended { ending, output: if by_itself { self.output } else { Zeroizing::default() } }
     }

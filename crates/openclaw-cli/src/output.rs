@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
 
 use anstyle::{AnsiColor, Style};
+use auth_store::secrets::without_seen;
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter};
 
@@ -215,6 +216,8 @@ fn terminal_size() -> (usize, usize) {
 
 /// Prints text on standard output. A reader that has gone away is no error: the exit code still counts.
 pub(crate) fn print_text(text: &str) -> Result<(), Failure> {
+    let hidden = without_seen(text);
+    let text = hidden.as_deref().unwrap_or(text);
     written(io::stdout().lock().write_all(text.as_bytes()))
 }
 
@@ -230,10 +233,12 @@ pub(crate) fn print_lines<T: std::fmt::Display>(lines: impl IntoIterator<Item = 
 
 /// Prints one JSON document on standard output, indented by two.
 pub(crate) fn print_json(document: &impl Serialize) -> Result<(), Failure> {
-    let mut out = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+    let mut out = Vec::with_capacity(16 * 1024);
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, Escaping::default());
     let sent = document.serialize(&mut serializer).map_err(io::Error::from);
-    written(sent.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()))
+    out.push(b'\n');
+    written(sent)?;
+    print_text(&String::from_utf8_lossy(&out))
 }
 
 /// Indents by two, and escapes what a terminal would obey.
@@ -291,6 +296,7 @@ fn written(result: io::Result<()>) -> Result<(), Failure> {
 pub(crate) fn remark(text: &str) {
     let text: Vec<String> = text.split('\n').map(harmless).collect();
     let text = text.join("\n");
+    let text = without_seen(&text).unwrap_or(text);
     // Standard error may be closed; nothing is left to tell then.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }

@@ -15,7 +15,7 @@ pub(crate) enum SecretsCommand {
     Audit(Audit),
     /// Choose where keys live, by asking
     Configure(Configure),
-    /// Make a plan that moves all plaintext into one place
+    /// Copy all plaintext into one place, and make a plan that puts references in its stead
     Plan(MakePlan),
     /// Put a plan into effect: all of it, or nothing
     Apply(Apply),
@@ -97,13 +97,14 @@ pub(crate) struct Configure {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Places: env (variables), file:ALIAS (a file provider of the config), keyring, age.
-The plan holds no secret. Next: openclaw secrets apply --from FILE --dry-run")]
+Places: env (variables, which you set yourself), file:ALIAS (the JSON file of a file provider), keyring, age.
+The values are put into a file, keyring or age store at once and stay where they are until the plan is applied:
+openclaw secrets apply --from FILE --dry-run")]
 pub(crate) struct MakePlan {
     /// Where the keys are to live
     #[arg(long, value_name = "PLACE")]
     pub(crate) to: String,
-    /// Only this agent's profiles
+    /// Only this agent's profiles, and the keys of the config
     #[arg(long, value_name = "ID", conflicts_with = "all_agents")]
     pub(crate) agent: Option<String>,
     /// The profiles of all agents (as without --agent)
@@ -112,6 +113,9 @@ pub(crate) struct MakePlan {
     /// Write the plan to this file instead of standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<String>,
+    /// Store no value and write no file; print the plan
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Print what was done as JSON, the plan in it
     #[arg(long)]
     pub(crate) json: bool,
@@ -166,7 +170,7 @@ pub(crate) enum StoreCommand {
     Set(StoreEntry),
     /// Remove a secret
     Rm(StoreEntry),
-    /// Print the ids; there is no command that prints a secret
+    /// Print the ids; no command shows a person a secret
     Ls(StoreList),
 }
 

@@ -317,3 +317,140 @@ fn keys_move_into_the_file_of_a_provider() {
     let audit = home.run(&["secrets", "audit"]);
     assert!(audit.stdout.contains("plaintext=0, unresolved=0, shadowed=1"), "{}", audit.stdout);
 }
+
+#[test]
+fn a_key_that_changed_after_the_plan_is_never_lost() {
+    let home = with_plaintext();
+    let keys = home.path("keys.json").display().to_string();
+    let text = fs::read_to_string(home.path(".openclaw/openclaw.json")).unwrap();
+    let provider = format!("// keep me\n  secrets: {{ providers: {{ f: {{ source: 'file', path: '{keys}' }} }} }},");
+    let home = home.config(&text.replacen("// keep me", &provider, 1));
+    let plan = home.path("plan.json").display().to_string();
+    assert_eq!(home.run(&["secrets", "plan", "--to", "file:f", "--out", &plan]).code, 0);
+    for (file, place) in [
+        (".openclaw/openclaw.json", "models.providers.acme.apiKey"),
+        (".openclaw/agents/main/agent/auth-profiles.json", "acme:a"),
+    ] {
+        let before = fs::read_to_string(home.path(file)).unwrap();
+        let rotated = before.replace(&format!("{CANARY}-"), "sk-test-rotated-key-00000");
+        fs::write(home.path(file), &rotated).unwrap();
+        let printed = home.run(&["secrets", "apply", "--from", &plan]);
+        assert_eq!(printed.code, 1, "{}", printed.stdout);
+        assert!(printed.stderr.contains("make a new plan") && printed.stderr.contains(place), "{}", printed.stderr);
+        assert_eq!(fs::read_to_string(home.path(file)).unwrap(), rotated);
+        fs::write(home.path(file), before).unwrap();
+    }
+    assert_eq!(home.run(&["secrets", "apply", "--from", &plan]).code, 0);
+}
+
+#[test]
+fn linked_stores_are_one_store() {
+    let home = with_plaintext();
+    fs::create_dir_all(home.path(".openclaw/agents/work/agent")).unwrap();
+    symlink("../../main/agent/auth-profiles.json", home.path(".openclaw/agents/work/agent/auth-profiles.json"))
+        .unwrap();
+    symlink("main", home.path(".openclaw/agents/twin")).unwrap();
+    let plan = plan_for(&home);
+    let printed = home.run(&["secrets", "apply", "--from", &plan]);
+    assert_eq!(printed.code, 0, "{}", printed.stderr);
+    let store: Value = serde_json::from_slice(&fs::read(home.store()).unwrap()).unwrap();
+    assert_eq!(store["profiles"]["acme:a"]["keyRef"]["id"], "ACME_KEY");
+}
+
+#[test]
+fn lines_that_something_else_needs_stay_in_the_env_file() {
+    for needed in [
+        "agents: { defaults: { memorySearch: { remote: { apiKey: { source: 'env', provider: 'default', id: 'OPENAI_API_KEY' } } } } },",
+        "skills: { entries: { s: { apiKey: '${OPENAI_API_KEY}' } } },",
+        "gateway: { note: 'Bearer ${OPENAI_API_KEY}' },",
+        "secrets: { providers: { v: { source: 'exec', command: '/bin/true', passEnv: ['OPENAI_API_KEY'] } } },",
+    ] {
+        let home = with_plaintext();
+        let text = fs::read_to_string(home.path(".openclaw/openclaw.json")).unwrap();
+        let home = home.config(&text.replacen("// keep me", &format!("// keep me\n  {needed}"), 1));
+        let plan = plan_for(&home);
+        let printed = home.run(&["secrets", "apply", "--from", &plan]);
+        assert_eq!(printed.code, 0, "{}", printed.stderr);
+        assert!(fs::read_to_string(home.path(".openclaw/.env")).unwrap().contains("OPENAI_API_KEY="), "{needed}");
+    }
+}
+
+#[test]
+fn secrets_with_line_breaks_and_escapes_move_as_they_are() {
+    let pem = "-----BEGIN KEY-----\nAAAA\nBBBB\n-----END KEY-----\n";
+    let home = Sandbox::new().file("keys.json", "{}");
+    let config = format!(
+        "{{ models: {{ providers: {{ acme: {{ baseUrl: 'http://127.0.0.1:9', models: [], apiKey: 'sk-$${{FOO}}-111111',
+             request: {{ tls: {{ key: {} }} }} }} }} }}, secrets: {{ providers: {{ f: {{ source: 'file', path: '{}' }} }} }} }}",
+        Value::from(pem),
+        home.path("keys.json").display()
+    );
+    let home = home.config(&config);
+    let made = home.run(&["secrets", "plan", "--to", "file:f"]);
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let kept: Value = serde_json::from_slice(&fs::read(home.path("keys.json")).unwrap()).unwrap();
+    assert_eq!(kept["acme"]["key"], pem);
+    assert_eq!(kept["acme"]["config"], "sk-${FOO}-111111");
+    let applied = home.with_input(&["secrets", "apply", "--from", "-"], &made.stdout);
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+}
+
+#[test]
+fn another_agents_legacy_keys_stay() {
+    let home = with_plaintext().file(
+        ".openclaw/agents/work/agent/auth.json",
+        r#"{"acme": {"type": "api_key", "key": "sk-test-of-work-only-01"}}"#,
+    );
+    fs::write(
+        home.path("plan.json"),
+        r#"{"version": 1, "protocolVersion": 1, "targets": [{"type": "auth-profiles.api_key.key", "path": "profiles.acme:a.key", "agentId": "main",
+            "ref": {"source": "env", "provider": "default", "id": "ACME_KEY"}}]}"#,
+    )
+    .unwrap();
+    let plan = home.path("plan.json").display().to_string();
+    assert_eq!(home.run(&["secrets", "apply", "--from", &plan]).code, 0);
+    let kept = fs::read_to_string(home.path(".openclaw/agents/work/agent/auth.json")).unwrap();
+    assert!(kept.contains("sk-test-of-work-only-01"), "{kept}");
+}
+
+#[test]
+fn messages_of_programs_do_not_repeat_what_they_were_given() {
+    let script =
+        r#"printf '{"protocolVersion":1,"values":{},"errors":{"acme/key":{"message":"login with %s refused"}}}' "$VT""#;
+    let home = with_program(script, "passEnv: ['VT']").env("VT", CANARY);
+    let message = fault(&home.run(&["secrets", "audit", "--allow-exec", "--json"])).unwrap();
+    assert!(message.contains("login with *** refused"), "{message}");
+}
+
+#[test]
+fn only_the_ring_of_backups_is_cleared() {
+    let home = with_plaintext();
+    let keep = [
+        ".openclaw/openclaw.json.bak.5",
+        ".openclaw/openclaw.json.save",
+        ".openclaw/agents/main/agent/auth.json.bak.1",
+    ];
+    let gone = [
+        ".openclaw/openclaw.json.bak",
+        ".openclaw/openclaw.json.bak.4",
+        ".openclaw/agents/main/agent/auth-profiles.json.bak.2",
+    ];
+    let home = keep.iter().chain(&gone).fold(home, |home, path| home.file(path, format!("\"{CANARY}-1\"")));
+    let plan = plan_for(&home);
+    assert_eq!(home.run(&["secrets", "apply", "--from", &plan]).code, 0);
+    assert!(keep.iter().all(|path| home.path(path).exists()) && gone.iter().all(|path| !home.path(path).exists()));
+}
+
+#[test]
+fn a_plan_from_a_pipe_that_nobody_fills_is_refused() {
+    let home = with_plaintext();
+    let pipe = home.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let printed = home.run(&["secrets", "apply", "--from", &pipe.display().to_string()]);
+    assert!(printed.code == 1 && printed.stderr.contains("is not a regular file"), "{}", printed.stderr);
+    // Nothing is stored for a plan that cannot be written.
+    let printed = home.run(&["secrets", "plan", "--to", "env", "--out", "/nowhere/plan.json"]);
+    assert_eq!(printed.code, 1);
+    let config = home.path(".openclaw/openclaw.json").display().to_string();
+    assert!(home.run(&["secrets", "plan", "--to", "env", "--out", &config]).stderr.contains("is no plan"));
+}

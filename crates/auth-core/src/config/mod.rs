@@ -6,7 +6,7 @@ mod template;
 mod view;
 
 pub use schema::{ConfigIssue, validate};
-pub use template::{MissingVariable, apply_env_block, env_block, holds_template, substitute};
+pub use template::{MissingVariable, apply_env_block, env_block, holds_template, substitute, template_names};
 pub use view::{
     AgentEntry, AgentId, AllowedModel, Config, ConfigProfile, ModelSetting, ProviderConfig, ProviderModel, SecretInput,
     ShellEnvSetting,

@@ -130,6 +130,11 @@ pub fn env_block(root: &Value) -> Vec<(&str, &str)> {
     found
 }
 
+/// The names in the `${NAME}` of a text; escaped ones are none.
+pub fn template_names(text: &str) -> Vec<String> {
+    expand(text, &Environment::default()).1
+}
+
 /// Whether a text has a `${NAME}` in it.
 pub fn holds_template(text: &str) -> bool {
     text.match_indices('$').any(|(at, _)| template(&text[at + 1..]).is_some())

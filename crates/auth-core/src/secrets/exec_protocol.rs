@@ -70,7 +70,8 @@ pub fn write_exec_response(answers: &[(String, Result<Secret, String>)]) -> Secr
     whole
 }
 
-/// Reads what a program printed for some ids: for each, in their order, its value or why there is none.
+/// Reads what a program printed for some ids: for each, in their order, its value or why there is none. `known` are
+/// secrets that its messages must not show either.
 ///
 /// # Errors
 ///
@@ -80,6 +81,7 @@ pub fn exec_response(
     output: &[u8],
     ids: &[&str],
     json_only: bool,
+    known: &[Secret],
 ) -> Result<Vec<Result<Secret, SecretError>>, SecretError> {
     let fault = |fault: &str| SecretError::Exec { alias: alias.to_owned(), fault: fault.to_owned() };
     let as_text = !json_only && ids.len() == 1;
@@ -105,7 +107,8 @@ pub fn exec_response(
     }
     let values = answer.get("values").and_then(RawObject::of).ok_or_else(|| fault("response missing \"values\""))?;
     let errors = answer.get("errors").and_then(RawObject::of);
-    let redactor = Redactor::of(values.iter().filter_map(|(_, value)| raw_json::string(value)).map(Secret::new));
+    let given = values.iter().filter_map(|(_, value)| raw_json::string(value)).map(Secret::new);
+    let redactor = Redactor::of(given.chain(known.iter().cloned()));
     let answer_for = |id: &str| {
         if let Some(error) = errors.as_ref().and_then(|errors| errors.get(id)) {
             let message = RawObject::of(error).and_then(|error| raw_json::string(error.get("message")?));
@@ -127,7 +130,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(output: &str, ids: &[&str], json_only: bool) -> Result<Vec<Result<String, String>>, String> {
-        let answer = exec_response("vault", output.as_bytes(), ids, json_only).map_err(|error| error.to_string())?;
+        let answer =
+            exec_response("vault", output.as_bytes(), ids, json_only, &[]).map_err(|error| error.to_string())?;
         Ok(answer
             .into_iter()
             .map(|one| one.map(|secret| secret.reveal().to_owned()).map_err(|error| error.to_string()))
@@ -182,7 +186,8 @@ mod tests {
             assert!(error.ends_with(words) && !error.contains("sk-test"), "{output}: {error}");
         }
         assert!(
-            exec_response("v", b"\xff", &["a"], true).is_err() && exec_response("v", b"\xff", &["a"], false).is_err()
+            exec_response("v", b"\xff", &["a"], true, &[]).is_err()
+                && exec_response("v", b"\xff", &["a"], false, &[]).is_err()
         );
     }
 
@@ -212,13 +217,13 @@ mod tests {
     proptest! {
         #[test]
         fn any_output_is_read_or_refused(output in proptest::collection::vec(any::<u8>(), 0..64), json_only: bool) {
-            let _ = exec_response("v", &output, &["a"], json_only);
+            let _ = exec_response("v", &output, &["a"], json_only, &[]);
         }
 
         #[test]
         fn messages_hold_nothing_of_broken_output(text in "[a-z]{10,20}", json_only: bool) {
             for output in [format!("{{\"protocolVersion\":2,\"values\":{{\"a\":\"{text}\"}}}}"), format!("{{{text}")] {
-                if let Err(error) = exec_response("v", output.as_bytes(), &["a"], json_only) {
+                if let Err(error) = exec_response("v", output.as_bytes(), &["a"], json_only, &[]) {
                     prop_assert!(!error.to_string().contains(&text));
                 }
             }

@@ -20,7 +20,7 @@ pub use plan::{Plan, PlanFault, PlanPlace, PlanTarget, ScrubOptions};
 pub use pointer::{SecretJson, wipe_json};
 pub use projection::{
     ProjectedConfig, ProjectedLegacy, ProjectedStore, config_references, holds_secret, project_config, project_legacy,
-    project_store,
+    project_store, unescaped, variables_named,
 };
 pub use redact::Redactor;
 pub use settings::{EnvProvider, ExecProvider, FileMode, FileProvider, ProviderSettings, SecretsConfig};

@@ -8,9 +8,10 @@ use serde_json::{Map, Value};
 use super::plan::{Plan, PlanPlace};
 use super::target::config_secrets;
 use crate::config::AgentId;
+use crate::config::template_names;
 use crate::credential::CredentialKind;
 use crate::profile::ProfileId;
-use crate::provider::{ProviderId, is_marker};
+use crate::provider::{ProviderId, is_env_name_marker, is_marker};
 use crate::secret::Secret;
 use crate::secret_ref::{RefDefaults, SecretRef};
 use crate::store_document::{StoreDocument, StoreEditError};
@@ -37,8 +38,10 @@ pub fn project_config(document: &Value, plan: &Plan) -> Result<ProjectedConfig, 
     for target in &plan.targets {
         let PlanPlace::Config { target: kind, path, provider } = &target.place else { continue };
         let place = value_at(&mut projected.document, path, provider)?;
-        if let Some(secret) = place.as_str().and_then(replaced_secret) {
-            projected.replaced.push(secret);
+        if let Some(text) = place.as_str() {
+            let at = path.join(".");
+            same_secret(&unescaped(text), target.fingerprint.as_deref()).map_err(|why| format!("{at} {why}"))?;
+            projected.replaced.extend(replaced_secret(&unescaped(text)));
         }
         *place = target.reference.to_value();
         let id = ProviderId::normalise(provider);
@@ -47,6 +50,50 @@ pub fn project_config(document: &Value, plan: &Plan) -> Result<ProjectedConfig, 
         }
     }
     Ok(projected)
+}
+
+/// The plaintext that a plan moves must still be the one that it was made for.
+fn same_secret(text: &str, wanted: Option<&str>) -> Result<(), String> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let has = Secret::new(text).fingerprint().to_string();
+    if replaced_secret(text).is_none() || has == wanted {
+        return Ok(());
+    }
+    Err(format!("holds another secret ({has}) than when the plan was made ({wanted}); make a new plan"))
+}
+
+/// A text of the config as it is meant: `$${NAME}` stands for `${NAME}`.
+pub fn unescaped(text: &str) -> String {
+    text.replace("$${", "${")
+}
+
+/// Every variable that a config document asks for, whatever for: `${NAME}`, references, names that stand for their
+/// value, and what programs may see.
+pub fn variables_named(document: &Value) -> BTreeSet<String> {
+    fn walk(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::String(text) => {
+                found.extend(template_names(text));
+                if is_env_name_marker(text) {
+                    found.insert(text.trim().to_owned());
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| walk(item, found)),
+            Value::Object(members) => {
+                let text = |name: &str| members.get(name).and_then(Value::as_str);
+                if text("source") == Some("env") {
+                    found.extend(text("id").map(|id| id.trim().to_owned()));
+                }
+                let passed = members.get("passEnv").and_then(Value::as_array).into_iter().flatten();
+                found.extend(passed.filter_map(Value::as_str).map(str::to_owned));
+                members.values().for_each(|member| walk(member, found));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    walk(document, &mut found);
+    found
 }
 
 /// A text that a reference replaces, when it is a secret: neither a reference nor a placeholder.
@@ -126,7 +173,7 @@ pub struct ProjectedStore {
     pub logins: Vec<ProfileId>,
 }
 
-/// Applies the targets of one agent to its store, and then removes static credentials of providers whose config key was
+/// Applies the targets of the agents whose store it is, and then removes static credentials of providers whose config key was
 /// replaced, except those that the plan has just written.
 ///
 /// # Errors
@@ -135,16 +182,20 @@ pub struct ProjectedStore {
 pub fn project_store(
     store: &mut StoreDocument,
     plan: &Plan,
-    agent: Option<&AgentId>,
+    agents: &[AgentId],
     providers: &[ProviderId],
 ) -> Result<ProjectedStore, StoreEditError> {
     let mut done = ProjectedStore::default();
     for target in &plan.targets {
         let PlanPlace::Profile { agent: owner, id, kind, provider } = &target.place else { continue };
-        if Some(owner) != agent {
+        if !agents.contains(owner) {
             continue;
         }
         let old = store.set_reference(id, *kind, provider.as_deref(), &target.reference)?;
+        if let Some(old) = &old {
+            same_secret(old, target.fingerprint.as_deref())
+                .map_err(|why| StoreEditError::OtherSecret(id.to_string(), why))?;
+        }
         done.replaced.extend(old.as_deref().and_then(replaced_secret));
         done.touched.push(id.clone());
     }
@@ -280,7 +331,7 @@ mod tests {
             "acme:r":{"type":"api_key","provider":"acme","keyRef":{"source":"env","id":"R"}},"beta:a":{"type":"api_key","provider":"beta","key":"sk-test-c"}}}"#;
         let mut store = StoreDocument::parse(text).unwrap();
         let plan = plan(&json!([profile("acme:a", None), profile("new:x", Some("new"))]), json!({}));
-        let done = project_store(&mut store, &plan, Some(&AgentId::main()), &[ProviderId::normalise("acme")]).unwrap();
+        let done = project_store(&mut store, &plan, &[AgentId::main()], &[ProviderId::normalise("acme")]).unwrap();
         let touched: Vec<&ProfileId> = done.touched.iter().collect();
         let after: Value = serde_json::from_str(&store.to_text(&touched).unwrap()).unwrap();
         let reference = json!({"source": "env", "provider": "default", "id": "A_KEY"});
@@ -306,7 +357,7 @@ mod tests {
         ] {
             let mut store = StoreDocument::parse(text).unwrap();
             let error =
-                project_store(&mut store, &plan(&json!([target]), json!({})), Some(&AgentId::main()), &[]).unwrap_err();
+                project_store(&mut store, &plan(&json!([target]), json!({})), &[AgentId::main()], &[]).unwrap_err();
             assert!(error.to_string().contains(words), "{error}");
         }
     }

@@ -241,7 +241,7 @@ impl SecretsConfig {
         {
             return Err(SecretError::NotAllowlisted(name.to_owned()));
         }
-        let found = environment.credential(name).map(|(secret, _)| secret);
+        let found = environment.non_blank(name).map(Secret::new);
         found.ok_or_else(|| SecretError::VariableMissing(name.to_owned()))
     }
 

@@ -1,5 +1,6 @@
 //! `secrets apply` (spec 05 section 12): references in the place of plaintext, in every file or in none.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use auth_core::config;
 use auth_core::secrets::{
     EnvLine, Plan, PlanPlace, ProviderSettings, SecretsConfig, config_references, env_lines, holds_secret,
-    is_credential_variable, project_config, project_legacy, project_store, without_env_lines,
+    is_credential_variable, project_config, project_legacy, project_store, variables_named, without_env_lines,
 };
 use auth_core::{
     AgentId, AuthProfiles, Config, Environment, Owner, ProfileId, ProviderId, RefSource, RefState, Secret, SecretRef,
@@ -17,7 +18,7 @@ use serde_json::Value;
 
 use super::agent_dirs;
 use super::resolver::{ExecPolicy, OwnHelper, Resolver};
-use crate::config_writer::{ConfigWriteError, ConfigWriter};
+use crate::config_writer::{BACKUPS, ConfigWriteError, ConfigWriter};
 use crate::lock::{LockError, lock};
 use crate::profiles_file::{MAX_STORE_BYTES, STORE_FILE};
 use crate::replace::{Replacement, WriteError, make_parent, replace_all};
@@ -28,8 +29,8 @@ use crate::write_host::WriteHost;
 
 /// How often a plan is applied anew when somebody without the lock wrote in between.
 const TRIES: usize = 3;
-/// How many files a ring of backups may have.
-const RING: usize = 32;
+/// How many files the ring of backups of a store may have.
+const STORE_RING: usize = 32;
 
 /// How a plan is applied.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +56,10 @@ pub struct ApplyReport {
     pub warnings: Vec<String>,
     /// Backups with a replaced secret: removed, to be removed, or kept.
     pub backups: Vec<String>,
+    /// What comes where: the place, and the reference.
+    pub targets: Vec<(String, String)>,
+    /// Lines that go from the `.env` file, by their variables.
+    pub env_lines: Vec<String>,
 }
 
 /// Why a plan was not applied. Every file is as it was.
@@ -78,16 +83,9 @@ pub enum ApplyError {
         /// What is wrong with it; holds no text of it.
         why: String,
     },
-    /// A reference does not resolve.
-    #[error("{at}: {reference} does not resolve: {why}")]
-    Unresolved {
-        /// Where it stands.
-        at: String,
-        /// The reference.
-        reference: String,
-        /// Why.
-        why: String,
-    },
+    /// References that do not resolve, one a line: where, which and why.
+    #[error("{}", .0.join("\n"))]
+    Unresolved(Vec<String>),
     /// A reference resolves to something else than the secret that it is to replace.
     #[error("{at}: {reference} resolves to another secret ({has}) than the one it is to replace ({wants})")]
     OtherSecret {
@@ -159,6 +157,7 @@ struct Projection {
     replaced: Vec<Secret>,
     warnings: Vec<String>,
     config_changed: bool,
+    env_lines: Vec<String>,
 }
 
 struct Work<'a> {
@@ -171,10 +170,16 @@ struct Work<'a> {
 impl Work<'_> {
     /// Applies the plan once; `None` when a file changed while it was worked out.
     fn try_once(&self, ground: Ground) -> Result<Option<ApplyReport>, ApplyError> {
-        let (state, authored) = State::read(ground, self.host).map_err(ConfigWriteError::from)?;
+        let (state, _) = State::read(ground, self.host).map_err(ConfigWriteError::from)?;
         self.check_consent(&state)?;
-        let projection = self.project(&state, &authored)?;
-        let mut report = ApplyReport { warnings: projection.warnings.clone(), ..ApplyReport::default() };
+        let projection = self.project(&state)?;
+        let targets = self.plan.targets.iter().map(|target| (describe(&target.place), target.reference.to_string()));
+        let mut report = ApplyReport {
+            warnings: projection.warnings.clone(),
+            targets: targets.collect(),
+            env_lines: projection.env_lines.clone(),
+            ..ApplyReport::default()
+        };
         self.check_references(&state, &projection, &mut report)?;
         let mut changed: Vec<&FileChange> = projection.files.iter().filter(|file| file.new.is_some()).collect();
         report.changed_files = changed.iter().map(|file| file.path.display().to_string()).collect();
@@ -241,40 +246,36 @@ impl Work<'_> {
         Resolver::new(secrets, &state.environment, &state.layout, self.host, policy).with_helper(self.helper)
     }
 
-    fn project(&self, state: &State, authored: &Value) -> Result<Projection, ApplyError> {
-        let new_config = project_config(authored, self.plan).map_err(ConfigWriteError::Refused)?;
+    fn project(&self, state: &State) -> Result<Projection, ApplyError> {
+        // Worked out on the very text that is read here, so that nothing that somebody else writes is undone.
+        let outcome = RefCell::new(None);
         let planned = self.config_writer(state).plan(&|root| {
-            root.clone_from(&new_config.document);
+            let projected = project_config(root, self.plan)?;
+            root.clone_from(&projected.document);
+            outcome.replace(Some(projected));
             Ok(())
         })?;
-        let mut files: Vec<FileChange> = Vec::new();
-        for (path, text) in planned.iter().flat_map(|planned| &planned.texts) {
-            let old = self.read(state, path, MAX_STORE_BYTES)?;
-            files.push(FileChange::new(path.clone(), old, Some(text.clone())));
-        }
+        let new_config = outcome.into_inner().ok_or(ApplyError::Changed)?;
+        let files = planned.texts.iter().map(|(path, text)| {
+            let old = planned.authored.files.iter().find(|file| file.path == *path);
+            FileChange::new(path.clone(), old.map(|file| Secret::new(file.text.clone())), Some(text.clone()))
+        });
+        let files: Vec<FileChange> = files.collect();
         let mut substituted = new_config.document.clone();
         config::substitute(&mut substituted, &state.environment);
         let mut projection = Projection {
-            config_changed: planned.is_some(),
+            config_changed: planned.change.changed,
             files,
             config: Config::from_value(&substituted),
             document: new_config.document,
             stores: Vec::new(),
             replaced: new_config.replaced,
             warnings: Vec::new(),
+            env_lines: Vec::new(),
         };
         self.stores(state, &new_config.providers, &mut projection)?;
-        let mut touched = new_config.providers.clone();
-        touched.extend(self.plan.targets.iter().filter_map(|target| match &target.place {
-            PlanPlace::Profile { provider: Some(provider), .. } => Some(ProviderId::normalise(provider)),
-            PlanPlace::Profile { id, .. } => {
-                let stores = projection.stores.iter();
-                stores.filter_map(|(_, store)| store.get(id)).map(|profile| profile.provider.clone()).next()
-            }
-            PlanPlace::Config { .. } => None,
-        }));
         if self.plan.scrub.legacy_auth {
-            self.legacy(state, &touched, &mut projection)?;
+            self.legacy(state, &new_config.providers, &mut projection)?;
         }
         if self.plan.scrub.env {
             self.dotenv(state, &mut projection)?;
@@ -294,22 +295,46 @@ impl Work<'_> {
         }
     }
 
-    fn stores(&self, state: &State, providers: &[ProviderId], projection: &mut Projection) -> Result<(), ApplyError> {
-        let mut owners: Vec<(PathBuf, Option<AgentId>)> =
-            agent_dirs(&state.layout, Some(&state.config), self.host).into_iter().map(|dir| (dir, None)).collect();
-        for target in &self.plan.targets {
-            let PlanPlace::Profile { agent, .. } = &target.place else { continue };
-            let dir = state.layout.agent_dir(&state.config, agent);
-            match owners.iter_mut().find(|(known, _)| *known == dir) {
-                Some(owner) => owner.1 = Some(agent.clone()),
-                None => owners.push((dir, Some(agent.clone()))),
-            }
+    /// The stores, each file once, with the agents of the plan whose store it is.
+    fn owners(&self, state: &State) -> Vec<(PathBuf, Vec<AgentId>)> {
+        let named = self.plan.targets.iter().filter_map(|target| match &target.place {
+            PlanPlace::Profile { agent, .. } => Some(agent.clone()),
+            PlanPlace::Config { .. } => None,
+        });
+        let named = named.map(|agent| (state.layout.agent_dir(&state.config, &agent), Some(agent)));
+        let known = agent_dirs(&state.layout, Some(&state.config), self.host).into_iter().map(|dir| (dir, None));
+        let mut owners: Vec<(PathBuf, PathBuf, Vec<AgentId>)> = Vec::new();
+        for (dir, agent) in known.chain(named) {
+            let real = self.real_file(dir.join(STORE_FILE));
+            let at = owners.iter().position(|(known, ..)| *known == real).unwrap_or_else(|| {
+                owners.push((real, dir, Vec::new()));
+                owners.len() - 1
+            });
+            let agents = &mut owners[at].2;
+            agents.extend(agent.filter(|agent| !agents.contains(agent)));
         }
-        for (dir, agent) in owners {
-            let path = dir.join(STORE_FILE);
+        owners.into_iter().map(|(_, dir, agents)| (dir, agents)).collect()
+    }
+
+    /// Where a file really is, whether it exists or not.
+    fn real_file(&self, path: PathBuf) -> PathBuf {
+        if let Ok(real) = self.host.real_path(&path) {
+            return real;
+        }
+        let dir = path.parent().and_then(|dir| self.host.real_path(dir).ok());
+        match (dir, path.file_name()) {
+            (Some(dir), Some(name)) => dir.join(name),
+            _ => path,
+        }
+    }
+
+    fn stores(&self, state: &State, providers: &[ProviderId], projection: &mut Projection) -> Result<(), ApplyError> {
+        for (dir, agents) in self.owners(state) {
+            // Several paths may lead to one file; it is read and written once, as itself.
+            let path = self.real_file(dir.join(STORE_FILE));
             let shown = state.layout.shorten(&path);
             let old = self.read(state, &path, MAX_STORE_BYTES)?;
-            if old.is_none() && agent.is_none() {
+            if old.is_none() && agents.is_empty() {
                 continue;
             }
             let writer = StoreWriter::new(&dir, &state.layout, &state.environment, self.host);
@@ -317,13 +342,13 @@ impl Work<'_> {
             let mut document: StoreDocument = match writer.read() {
                 Ok(open) => open.document,
                 // A store that cannot be read is no reason to leave the others, unless the plan is about it.
-                Err(error) if agent.is_none() => {
+                Err(error) if agents.is_empty() => {
                     projection.warnings.push(format!("{shown} was left as it is: {error}"));
                     continue;
                 }
                 Err(error) => return Err(error.into()),
             };
-            let done = project_store(&mut document, self.plan, agent.as_ref(), providers)
+            let done = project_store(&mut document, self.plan, &agents, providers)
                 .map_err(|error| ApplyError::File { file: shown.clone(), why: error.to_string() })?;
             projection.replaced.extend(done.replaced);
             projection.warnings.extend(done.emptied_refs.iter().map(|id| {
@@ -350,15 +375,24 @@ impl Work<'_> {
     }
 
     fn legacy(&self, state: &State, providers: &[ProviderId], projection: &mut Projection) -> Result<(), ApplyError> {
-        for dir in agent_dirs(&state.layout, Some(&state.config), self.host) {
-            let path = dir.join("auth.json");
+        for (dir, agents) in self.owners(state) {
+            let path = self.real_file(dir.join("auth.json"));
+            // Besides the providers whose key is in the config now: those of this agent's own profiles in the plan.
+            let mut providers = providers.to_vec();
+            let store = self.real_file(dir.join(STORE_FILE));
+            let store = projection.stores.iter().find(|(known, ..)| *known == state.layout.shorten(&store));
+            for target in &self.plan.targets {
+                let PlanPlace::Profile { agent, id, .. } = &target.place else { continue };
+                let profile = store.and_then(|(_, store)| store.get(id));
+                providers.extend(profile.filter(|_| agents.contains(agent)).map(|profile| profile.provider.clone()));
+            }
             let Some(old) = self.read(state, &path, MAX_STORE_BYTES)? else { continue };
             let shown = state.layout.shorten(&path);
             let Ok(document) = serde_json::from_str::<Value>(old.reveal()) else {
                 projection.warnings.push(format!("{shown} is not valid JSON and was left as it is"));
                 continue;
             };
-            let done = project_legacy(&document, providers, &projection.replaced);
+            let done = project_legacy(&document, &providers, &projection.replaced);
             if !done.kept.is_empty() {
                 projection
                     .warnings
@@ -388,7 +422,9 @@ impl Work<'_> {
                 format!("{shown}: line {} ({}) holds a secret that was replaced, and stays", line.line, line.name)
             })
             .collect();
+        let gone = env_lines(old.reveal()).into_iter().filter(goes).map(|line| line.name).collect();
         let new = without_env_lines(old.reveal(), goes);
+        projection.env_lines = gone;
         projection.warnings.extend(warnings);
         projection.files.push(FileChange::new(path, Some(old), Some(new)));
         Ok(())
@@ -410,15 +446,14 @@ impl Work<'_> {
         let others = if complete { projection.references() } else { Vec::new() };
         let targets = self.plan.targets.iter().map(|target| &target.reference);
         let states = resolver.resolve(targets.chain(others.iter().map(|(_, reference)| reference)));
-        let unresolved = |at: &str, reference: &SecretRef, why: &str| ApplyError::Unresolved {
-            at: at.to_owned(),
-            reference: reference.to_string(),
-            why: why.to_owned(),
+        let mut unresolved: Vec<String> = Vec::new();
+        let mut note = |at: &str, reference: &SecretRef, why: &str| {
+            unresolved.push(format!("{at}: {reference} does not resolve: {why}"));
         };
         for target in &self.plan.targets {
             let at = describe(&target.place);
             match states.get(&target.reference) {
-                RefState::Unresolved(why) => return Err(unresolved(&at, &target.reference, why)),
+                RefState::Unresolved(why) => note(&at, &target.reference, why),
                 RefState::NotRun => report.skipped_exec_refs += 1,
                 RefState::Resolved(secret) => {
                     report.refs_checked += 1;
@@ -430,10 +465,15 @@ impl Work<'_> {
                 }
             }
         }
-        for (at, reference) in &others {
+        let is_target = |reference: &SecretRef| self.plan.targets.iter().any(|target| target.reference == *reference);
+        for (at, reference) in others.iter().filter(|(_, reference)| !is_target(reference)) {
             if let RefState::Unresolved(why) = states.get(reference) {
-                return Err(unresolved(at, reference, why));
+                note(at, reference, why);
             }
+        }
+        if !unresolved.is_empty() {
+            unresolved.dedup();
+            return Err(ApplyError::Unresolved(unresolved));
         }
         if complete {
             projection.check_policy()?;
@@ -459,9 +499,9 @@ impl Work<'_> {
             return;
         }
         let dirs = agent_dirs(&state.layout, Some(&state.config), self.host);
-        let of_agents = dirs.iter().flat_map(|dir| [dir.join(STORE_FILE), dir.join("auth.json")]);
-        for original in std::iter::once(state.layout.config_path().to_owned()).chain(of_agents) {
-            for backup in ring(&original) {
+        let of_agents = dirs.iter().flat_map(|dir| [(dir.join(STORE_FILE), STORE_RING), (dir.join("auth.json"), 1)]);
+        for (original, count) in std::iter::once((state.layout.config_path().to_owned(), BACKUPS)).chain(of_agents) {
+            for backup in ring(&original, count) {
                 let text = match self.host.read(&backup, MAX_STORE_BYTES) {
                     Ok(bytes) => Secret::new(String::from_utf8_lossy(&bytes).into_owned()),
                     Err(_) => continue,
@@ -479,7 +519,9 @@ impl Work<'_> {
                     (_, _, false) => "holds a replaced secret and would be removed",
                 };
                 report.warnings.push(format!("Backup {shown} {what}"));
-                report.backups.push(backup.display().to_string());
+                if !failed {
+                    report.backups.push(backup.display().to_string());
+                }
             }
         }
         report.backups.sort();
@@ -487,8 +529,8 @@ impl Work<'_> {
 }
 
 /// The backups that the writers of a file leave: `.bak`, `.bak.1` and so on.
-fn ring(original: &Path) -> impl Iterator<Item = PathBuf> {
-    (0..RING).map(|n| {
+fn ring(original: &Path, count: usize) -> impl Iterator<Item = PathBuf> {
+    (0..count).map(|n| {
         let mut name = original.as_os_str().to_owned();
         name.push(if n == 0 { ".bak".to_owned() } else { format!(".bak.{n}") });
         PathBuf::from(name)
@@ -516,10 +558,11 @@ impl Projection {
         found
     }
 
-    /// The variables that a reference needs.
+    /// The variables that the config or a store needs, whatever for.
     fn variables(&self) -> BTreeSet<String> {
         let references = self.references().into_iter().map(|(_, reference)| reference);
-        references.filter(|reference| reference.source == RefSource::Env).map(|r| r.id.trim().to_owned()).collect()
+        let of_references = references.filter(|reference| reference.source == RefSource::Env);
+        of_references.map(|r| r.id.trim().to_owned()).chain(variables_named(&self.document)).collect()
     }
 
     /// The variables as they would be without the lines that the plan takes out of `.env`.

@@ -181,7 +181,7 @@ impl Scan<'_> {
         let dirs = agent_dirs(self.layout, Some(&state.config), self.host);
         let stores: Vec<AuthProfiles> = dirs.iter().filter_map(|dir| self.store(dir, &state.config)).collect();
         let models = dirs.iter().map(PathBuf::as_path).chain(state.layout.agent_dir_override());
-        for path in unique(models.map(|dir| dir.join("models.json"))) {
+        for path in unique(models.map(|dir| dir.join("models.json")), self.host) {
             self.models_json(&path, &state.config);
         }
         let policy = if allow_exec { ExecPolicy::Allow } else { ExecPolicy::Own };
@@ -226,7 +226,7 @@ impl Scan<'_> {
             if let Some(reference) = SecretRef::coerce(secret.value, &config.secrets.defaults) {
                 self.assign(reference, &file, secret.dotted(), secret.provider);
             } else if is_plaintext(secret) {
-                let message = format!("{} holds the secret itself", secret.dotted());
+                let message = "The secret itself stands here".to_owned();
                 let finding = self.add(FindingCode::PlaintextFound, Severity::Warn, &file, &secret.dotted(), message);
                 finding.provider = Some(secret.provider.to_owned());
             }
@@ -312,7 +312,7 @@ impl Scan<'_> {
         let shadowed = matches!(material, Material::Reference { shadows_plaintext: true, .. });
         if shadowed || material.inline().is_some_and(|secret| !secret.is_blank()) {
             let beside = if shadowed { " beside its reference, which is used" } else { "" };
-            let message = format!("Profile {} holds the secret itself{beside}", profile.id);
+            let message = format!("The secret itself stands here{beside}");
             let finding = self.add(FindingCode::PlaintextFound, Severity::Warn, file, &path, message);
             (finding.provider, finding.profile) = (Some(provider.clone()), Some(profile.id.to_string()));
         }

@@ -2,8 +2,10 @@
 
 use auth_core::config::holds_template;
 use auth_core::provider::is_marker;
-use auth_core::secrets::{ConfigSecret, PlanPlace, config_secrets, is_sensitive_header};
-use auth_core::{AgentId, AuthProfiles, CredentialKind, Material, Owner, Secret, SecretRef};
+use auth_core::secrets::{ConfigSecret, PlanPlace, config_secrets, is_sensitive_header, unescaped};
+use auth_core::{
+    AgentId, AuthProfiles, CredentialKind, Material, Owner, RefDefaults, Secret, SecretRef, StoreDocument,
+};
 use serde_json::Value;
 
 use crate::host::Host;
@@ -18,6 +20,8 @@ pub enum Holds {
     Plaintext(Secret),
     /// A reference.
     Reference(SecretRef),
+    /// A reference, and beside it a plaintext that is not used.
+    Both(SecretRef, Secret),
     /// Nothing, or something that stands for a secret without being one.
     Nothing,
 }
@@ -48,7 +52,7 @@ pub fn inventory(
     let mut errors = Vec::new();
     for agent in agents {
         match own_store(state, agent, host) {
-            Ok(store) => places.extend(of_store(&store, agent, state)),
+            Ok((store, document)) => places.extend(of_store(&store, &document, agent, state)),
             Err(error) => errors.push(error),
         }
     }
@@ -56,22 +60,26 @@ pub fn inventory(
     (places, errors)
 }
 
-fn own_store(state: &State, agent: &AgentId, host: &dyn Host) -> Result<AuthProfiles, StoreError> {
+fn own_store(state: &State, agent: &AgentId, host: &dyn Host) -> Result<(AuthProfiles, StoreDocument), StoreError> {
     let path = state.layout.agent_dir(&state.config, agent).join(STORE_FILE);
     let broken = |message: String| StoreError { path: path.clone(), message };
     let bytes = match host.read(&path, MAX_STORE_BYTES) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(AuthProfiles::default()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok((AuthProfiles::default(), StoreDocument::empty()));
+        }
         Err(error) => return Err(broken(reason(&error))),
     };
     let text = String::from_utf8(bytes).map_err(|_| broken("is not UTF-8".to_owned()))?;
-    AuthProfiles::parse(&text, Owner::Agent).map_err(|error| broken(error.to_string()))
+    let store = AuthProfiles::parse(&text, Owner::Agent).map_err(|error| broken(error.to_string()))?;
+    let document = StoreDocument::parse(&text).map_err(|error| broken(error.to_string()))?;
+    Ok((store, document))
 }
 
 fn of_config(secret: &ConfigSecret<'_>, state: &State) -> Option<SecretPlace> {
     let holds = match SecretRef::coerce(secret.value, &state.config.secrets.defaults) {
         Some(reference) => Holds::Reference(reference),
-        None if is_plaintext(secret) => Holds::Plaintext(Secret::new(secret.value.as_str()?)),
+        None if is_plaintext(secret) => Holds::Plaintext(Secret::new(unescaped(secret.value.as_str()?))),
         None if secret.target.is_plain_header() => return None,
         None => Holds::Nothing,
     };
@@ -87,14 +95,19 @@ fn of_config(secret: &ConfigSecret<'_>, state: &State) -> Option<SecretPlace> {
     })
 }
 
-fn of_store(store: &AuthProfiles, agent: &AgentId, state: &State) -> Vec<SecretPlace> {
+fn of_store(store: &AuthProfiles, document: &StoreDocument, agent: &AgentId, state: &State) -> Vec<SecretPlace> {
     let of_profile = |profile: &auth_core::Profile| {
         let kind = profile.credential.kind();
         let material = profile.credential.material()?;
         let holds = match material {
             Material::Inline(secret) if !secret.is_blank() => Holds::Plaintext(secret.clone()),
             other => match other.resolved_reference(&state.config.secrets.defaults) {
-                Some(reference) => Holds::Reference(reference),
+                Some(reference) => match document.plaintext(&profile.id, kind) {
+                    Some(beside) if SecretRef::from_template(beside.reveal(), &RefDefaults::default()).is_none() => {
+                        Holds::Both(reference, beside)
+                    }
+                    _ => Holds::Reference(reference),
+                },
                 None => Holds::Nothing,
             },
         };
@@ -116,4 +129,20 @@ pub(super) fn is_plaintext(secret: &ConfigSecret<'_>) -> bool {
     let harmless = is_marker(text) || holds_template(&text.replace("$${", ""));
     let named = !secret.target.is_plain_header() || secret.path.last().is_some_and(|name| is_sensitive_header(name));
     named && !harmless
+}
+
+/// Every agent: main, those of the config, and those that only have a directory.
+pub fn all_agents(state: &State, host: &dyn Host) -> Vec<AgentId> {
+    let mut agents = vec![AgentId::main()];
+    let existing = host.names_in(&state.layout.state_dir().join("agents"));
+    let existing = existing.iter().filter_map(|dir| dir.file_name()?.to_str()).filter_map(|name| {
+        let agent = AgentId::normalise(name);
+        (agent.as_str() == name).then_some(agent)
+    });
+    for agent in state.config.known_agents().into_iter().chain(existing) {
+        if !agents.contains(&agent) {
+            agents.push(agent);
+        }
+    }
+    agents
 }

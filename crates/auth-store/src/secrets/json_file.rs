@@ -3,12 +3,13 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use auth_core::secrets::wipe_json;
+use auth_core::secrets::SecretJson;
 use auth_core::{Secret, is_file_id};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::keeper::KeeperError;
+use crate::json5_edit::{Change, apply};
 use crate::layout::StateLayout;
 use crate::lock::lock;
 use crate::replace::{make_parent, replace};
@@ -38,44 +39,46 @@ pub(crate) fn add_to_json_file(
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(fail(reason(&error))),
     };
-    let mut root = match &old {
-        Some(bytes) => serde_json::from_slice(bytes)
-            .map_err(|error| fail(format!("is not valid JSON (line {}, column {})", error.line(), error.column())))?,
-        None => Value::Object(Map::new()),
+    let broken = |why: String| fail(why);
+    let text = match &old {
+        Some(bytes) => std::str::from_utf8(bytes).map_err(|_| broken("is not UTF-8".to_owned()))?,
+        None => "{}",
     };
-    if !root.is_object() {
-        return Err(fail("payload is not a JSON object".to_owned()));
-    }
-    let added = secrets.iter().try_for_each(|(pointer, secret)| {
-        let place =
-            place_at(&mut root, pointer).ok_or_else(|| fail(format!("has something else on the way to {pointer}")))?;
-        if !place.is_null() && place.as_str() != Some(secret.reveal()) {
-            return Err(fail(format!("has another value at {pointer}")));
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let document = SecretJson::parse(text).map_err(broken)?;
+    let mut new = Zeroizing::new(text.to_owned());
+    for (pointer, secret) in secrets {
+        match document.secret_at(pointer) {
+            Ok(Some(known)) if known.is_same(secret) => continue,
+            Ok(_) => return Err(fail(format!("has another value at {pointer}"))),
+            Err(_) => {}
         }
-        *place = Value::from(secret.reveal());
-        Ok(())
-    });
-    let mut text = serde_json::to_string_pretty(&root).unwrap_or_default();
-    wipe_json(&mut root);
-    text.push('\n');
-    let text = Zeroizing::new(text);
-    added?;
-    if old.as_ref().is_none_or(|old| old.as_slice() != text.as_bytes()) {
-        replace(&guard, path, text.as_bytes(), host)?;
+        let path = steps(pointer).ok_or_else(|| fail(format!("cannot have {pointer}, which is no JSON pointer")))?;
+        let change = Change { path, to: Some(Value::from(secret.reveal())) };
+        let edited = apply(&new, &change).map_err(|_| fail(format!("has something else on the way to {pointer}")))?;
+        new = Zeroizing::new(edited);
+    }
+    // What was spliced in must be read back; everything else was not touched.
+    let again = SecretJson::parse(&new).map_err(broken)?;
+    let stored = |(pointer, secret): &(String, Secret)| {
+        again.secret_at(pointer).ok().flatten().is_some_and(|s| s.is_same(secret))
+    };
+    if let Some((pointer, _)) = secrets.iter().find(|entry| !stored(entry)) {
+        return Err(fail(format!("has something else on the way to {pointer}")));
+    }
+    if new.len() as u64 > max_bytes {
+        return Err(fail(format!("would exceed maxBytes ({max_bytes})")));
+    }
+    if old.as_ref().is_none_or(|old| old.as_slice() != new.as_bytes()) {
+        replace(&guard, path, new.as_bytes(), host)?;
     }
     Ok(())
 }
 
-/// The place of a pointer, made where it is missing; `null` when nothing stands there. `None` when the way is blocked.
-fn place_at<'v>(root: &'v mut Value, pointer: &str) -> Option<&'v mut Value> {
+/// The members on the way to a pointer.
+fn steps(pointer: &str) -> Option<Vec<String>> {
     let rest = pointer.strip_prefix('/').filter(|_| is_file_id(pointer))?;
-    rest.split('/').try_fold(root, |at, token| {
-        if at.is_null() {
-            *at = Value::Object(Map::new());
-        }
-        let name = token.replace("~1", "/").replace("~0", "~");
-        Some(at.as_object_mut()?.entry(name).or_insert(Value::Null))
-    })
+    Some(rest.split('/').map(|token| token.replace("~1", "/").replace("~0", "~")).collect())
 }
 
 #[cfg(test)]
@@ -108,5 +111,12 @@ mod tests {
         assert_eq!(read(), wanted);
         std::fs::write(&path, "[\"sk-test-canary-3\"]").unwrap();
         assert!(add("/a", "x").unwrap_err().contains("not a JSON object"));
+        let numbers = "{\"n\": 12345678901234567890123, \"f\": 1.10}";
+        std::fs::write(&path, numbers).unwrap();
+        add("/k", "x").unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("12345678901234567890123") && text.contains("1.10") && text.contains("\"k\""), "{text}");
+        assert!(add("/k2", &"y".repeat(2000)).unwrap_err().contains("would exceed maxBytes (1000)"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     }
 }

@@ -1,6 +1,7 @@
 //! `secrets plan` (spec 05 section 13): every plaintext gets a name at one destination, is put there where this program
 //! can do that, and a plan says which reference takes its place.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use auth_core::secrets::{FileMode, Naming, Plan, PlanTarget, ProviderSettings, ScrubOptions};
@@ -9,7 +10,8 @@ use serde_json::{Map, Value};
 
 use super::inventory::{Holds, SecretPlace, inventory};
 use super::json_file::add_to_json_file;
-use super::keeper::{KeeperError, KeeperKind, KeeperPlace, helper_arguments, keeper_provider, open_keeper};
+use super::keeper::{KeeperError, KeeperKind, KeeperPlace, NOT_FOUND, helper_arguments, keeper_provider, open_keeper};
+use super::path_check::{PathLabel, absolute_path};
 use super::resolver::{ExecPolicy, Resolver};
 use crate::state::State;
 use crate::write_host::WriteHost;
@@ -54,9 +56,28 @@ pub enum MigrateError {
     /// The destination cannot be used.
     #[error(transparent)]
     Keeper(#[from] KeeperError),
+    /// The destination does not tell what it has.
+    #[error("the {0} store cannot be read: {1}")]
+    Unusable(&'static str, String),
+    /// The provider of the destination cannot be used.
+    #[error(transparent)]
+    Provider(#[from] auth_core::secrets::SecretError),
     /// What was put there is not what is found there.
     #[error("{0} was stored, but reading it back gave something else")]
     ReadBack(String),
+}
+
+/// Where secrets move, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct MoveTo<'a> {
+    /// Where to.
+    pub destination: &'a Destination,
+    /// The real path of the running program: what a keeper's provider starts.
+    pub program: &'a Path,
+    /// Where keepers find what they need.
+    pub keeper: KeeperPlace<'a>,
+    /// Whether the values are stored there; otherwise only the plan is made.
+    pub store: bool,
 }
 
 /// One secret on its way.
@@ -83,43 +104,48 @@ pub struct Migration {
     pub moves: Vec<Move>,
     /// What the user should know.
     pub notes: Vec<String>,
+    /// Where the values were stored, if this program did that.
+    pub stored_in: Option<String>,
 }
 
 /// Makes a plan for all plaintext of the config and of some agents' stores, and stores the values at the destination
-/// first where that is ours to do.
+/// first where that is ours to do, unless `store` is false.
 ///
 /// # Errors
 ///
 /// When the destination cannot take them. Values that were stored before the error stay there; no file of OpenClaw is
 /// changed.
-pub fn migrate(
-    state: &State,
-    authored: &Value,
-    agents: &[AgentId],
-    destination: &Destination,
-    program: &Path,
-    keeper: KeeperPlace<'_>,
-) -> Result<Migration, MigrateError> {
+pub fn migrate(state: &State, authored: &Value, agents: &[AgentId], to: MoveTo<'_>) -> Result<Migration, MigrateError> {
+    let MoveTo { destination, keeper, store, .. } = to;
     let host: &dyn WriteHost = keeper.host;
     let (places, errors) = inventory(state, authored, agents, host);
     let mut notes: Vec<String> = errors
         .iter()
         .map(|error| format!("{} {}; its profiles stay as they are", state.layout.shorten(&error.path), error.message))
         .collect();
-    let plaintext: Vec<(SecretPlace, Secret)> = places
-        .into_iter()
-        .filter_map(|place| match place.holds.clone() {
-            // What is sent is the cleaned form, so that is what moves.
-            Holds::Plaintext(secret) => Some((place, secret.cleaned()?)),
-            Holds::Reference(_) | Holds::Nothing => None,
-        })
-        .collect();
+    let mut plaintext: Vec<(SecretPlace, Secret)> = Vec::new();
+    let mut beside: Vec<Move> = Vec::new();
+    for place in places {
+        match place.holds.clone() {
+            Holds::Plaintext(secret) if secret.cleaned().is_some() => plaintext.push((place, secret)),
+            Holds::Plaintext(_) => {
+                notes.push(format!("{} holds nothing that could be sent, and stays as it is", place.label));
+            }
+            Holds::Both(reference, secret) => match beside_reference(state, place, reference, &secret, host) {
+                Ok(one) => beside.push(one),
+                Err(note) => notes.push(note),
+            },
+            Holds::Reference(_) | Holds::Nothing => {}
+        }
+    }
     let mut upserts = Map::new();
-    let moves = match destination {
+    let mut moves = match destination {
         Destination::Env => to_variables(state, plaintext, &mut notes),
-        Destination::File(alias) => to_file(state, plaintext, alias, host)?,
-        Destination::Keeper(kind) => to_keeper(state, plaintext, *kind, program, keeper, &mut upserts)?,
+        Destination::File(alias) => to_file(state, plaintext, alias, host, store)?,
+        Destination::Keeper(kind) => to_keeper(state, plaintext, *kind, to, &mut upserts)?,
     };
+    let stored_in = if store && !moves.is_empty() { stored_in(state, destination, keeper) } else { None };
+    moves.extend(beside);
     let targets = moves.iter().map(|one| PlanTarget {
         place: one.from.place.clone(),
         reference: one.reference.clone(),
@@ -132,7 +158,41 @@ pub fn migrate(
         // Every plaintext is a target itself; whatever else a provider has is not ours to empty.
         scrub: ScrubOptions { env: true, profiles: false, legacy_auth: true },
     };
-    Ok(Migration { plan, moves, notes })
+    Ok(Migration { plan, moves, notes, stored_in })
+}
+
+/// A plaintext beside a reference that gives the same goes; one that does not is for its owner to look at.
+fn beside_reference(
+    state: &State,
+    place: SecretPlace,
+    reference: SecretRef,
+    secret: &Secret,
+    host: &dyn WriteHost,
+) -> Result<Move, String> {
+    let resolver = Resolver::new(&state.config.secrets, &state.environment, &state.layout, host, ExecPolicy::Never);
+    let label = &place.label;
+    match resolver.resolve([&reference]).get(&reference) {
+        RefState::Resolved(held) if held.is_same(secret) => Ok(moved(place, reference, secret, true)),
+        RefState::Resolved(_) => Err(format!(
+            "{label} holds a plaintext beside {reference}, which gives another secret; remove the plaintext by hand if it is old"
+        )),
+        RefState::Unresolved(_) | RefState::NotRun => {
+            Err(format!("{label} holds a plaintext beside {reference}, which was not resolved; it stays as it is"))
+        }
+    }
+}
+
+/// Where a destination keeps what is stored there, for people.
+fn stored_in(state: &State, destination: &Destination, keeper: KeeperPlace<'_>) -> Option<String> {
+    match destination {
+        Destination::Env => None,
+        Destination::File(alias) => match state.config.secrets.providers.get(alias)? {
+            ProviderSettings::File(file) => Some(state.layout.shorten(&state.layout.user_path(&file.path))),
+            ProviderSettings::Env(_) | ProviderSettings::Exec(_) => None,
+        },
+        Destination::Keeper(KeeperKind::Keyring) => Some("the keyring".to_owned()),
+        Destination::Keeper(KeeperKind::Age) => Some(state.layout.shorten(&keeper.age_path())),
+    }
 }
 
 fn moved(from: SecretPlace, reference: SecretRef, secret: &Secret, is_there: bool) -> Move {
@@ -163,11 +223,13 @@ fn to_file(
     plaintext: Vec<(SecretPlace, Secret)>,
     alias: &str,
     host: &dyn WriteHost,
+    store: bool,
 ) -> Result<Vec<Move>, MigrateError> {
     let Some(ProviderSettings::File(provider)) = state.config.secrets.providers.get(alias) else {
         return Err(MigrateError::NoFileProvider(alias.to_owned()));
     };
-    let path = state.layout.user_path(&provider.path);
+    let label = PathLabel(format!("secrets.providers.{alias}.path"));
+    let path = absolute_path(&provider.path, &label, &state.layout)?;
     let reference = |id: String| SecretRef { source: RefSource::File, provider: alias.to_owned(), id };
     let resolver = Resolver::new(&state.config.secrets, &state.environment, &state.layout, host, ExecPolicy::Never);
     let held = |id: &str| match resolver.resolve([&reference(id.to_owned())]).get(&reference(id.to_owned())) {
@@ -195,7 +257,7 @@ fn to_file(
         }
         moves.push(moved(place, reference(pointer), &secret, true));
     }
-    if !wanted.is_empty() {
+    if store && !wanted.is_empty() {
         add_to_json_file(&path, provider.max_bytes, &wanted, &state.layout, host)?;
         let again = Resolver::new(&state.config.secrets, &state.environment, &state.layout, host, ExecPolicy::Never);
         read_back(&again, &moves)?;
@@ -207,10 +269,10 @@ fn to_keeper(
     state: &State,
     plaintext: Vec<(SecretPlace, Secret)>,
     kind: KeeperKind,
-    program: &Path,
-    place: KeeperPlace<'_>,
+    to: MoveTo<'_>,
     upserts: &mut Map<String, Value>,
 ) -> Result<Vec<Move>, MigrateError> {
+    let MoveTo { program, keeper: place, store, .. } = to;
     let (alias, file) = match known_provider(state, kind, program, place.host) {
         Some(known) => known,
         None if state.config.secrets.providers.contains_key(kind.as_str()) => {
@@ -223,18 +285,33 @@ fn to_keeper(
     };
     let place = KeeperPlace { age_file: file.as_deref().or(place.age_file), ..place };
     let keeper = open_keeper(kind, place)?;
-    let held = |id: &str| keeper.get(&[id]).pop().and_then(Result::ok);
+    // Only what is surely free is taken: an entry that cannot be read now may be somebody's.
+    let fault = RefCell::new(None);
+    let held = |id: &str| match keeper.get(&[id]).pop() {
+        Some(Ok(secret)) => Some(secret),
+        Some(Err(why)) if why == NOT_FOUND => None,
+        Some(Err(why)) => {
+            fault.replace(Some(why));
+            None
+        }
+        None => None,
+    };
     let mut naming = Naming::default();
     let mut moves = Vec::new();
     for (from, secret) in plaintext {
         let id = naming.id(&from.place, &from.provider, &secret, held);
-        if held(&id).is_none() {
+        let is_there = held(&id).is_some();
+        if let Some(why) = fault.take() {
+            return Err(MigrateError::Unusable(kind.as_str(), why));
+        }
+        if store && !is_there {
             keeper.set(&id, &secret)?;
         }
-        if !held(&id).is_some_and(|there| there.is_same(&secret)) {
+        if store && !held(&id).is_some_and(|there| there.is_same(&secret)) {
             return Err(MigrateError::ReadBack(id));
         }
-        moves.push(moved(from, SecretRef { source: RefSource::Exec, provider: alias.clone(), id }, &secret, true));
+        let reference = SecretRef { source: RefSource::Exec, provider: alias.clone(), id };
+        moves.push(moved(from, reference, &secret, store || is_there));
     }
     Ok(moves)
 }

@@ -12,6 +12,7 @@ use auth_core::{
 
 use super::file_source::Payload;
 use super::path_check::{PathLabel, checked_command};
+use super::seen::{remember_seen, seen_secrets};
 use crate::host::Host;
 use crate::layout::StateLayout;
 use crate::program::{Ended, Ending, Program};
@@ -231,7 +232,7 @@ impl<'a> Resolver<'a> {
         let ended = self.host.run_programs(&programs, self.secrets.max_provider_concurrency);
         for (call, ended) in calls.iter().zip(ended) {
             let ids = call.group.ids();
-            match answer(call, &ended, &ids) {
+            match self.answer(call, &ended, &ids) {
                 Err(why) => self.fail_all(&call.group, &why),
                 Ok(answers) => {
                     for reference in &call.group.refs {
@@ -241,6 +242,32 @@ impl<'a> Resolver<'a> {
                     }
                 }
             }
+        }
+    }
+
+    /// What a program answered for some ids.
+    fn answer(
+        &self,
+        call: &Call<'_>,
+        ended: &Ended,
+        ids: &[&str],
+    ) -> Result<Vec<Result<Secret, SecretError>>, SecretError> {
+        let provider = call.provider;
+        let fault = |fault: String| Err(SecretError::Exec { alias: call.group.alias.to_owned(), fault });
+        match &ended.ending {
+            Ending::Exited(Some(0)) => {
+                // Its messages may quote what it was started with, or what others gave.
+                let passed = provider.pass_env.iter().filter_map(|name| self.environment.get(name)).map(Secret::new);
+                let known: Vec<Secret> =
+                    provider.env.iter().map(|(_, value)| value.clone()).chain(passed).chain(seen_secrets()).collect();
+                exec_response(call.group.alias, &ended.output, ids, provider.json_only, &known)
+            }
+            Ending::Exited(Some(code)) => fault(format!("exited with code {code}")),
+            Ending::Exited(None) => fault("exited with code null (ended by a signal)".to_owned()),
+            Ending::TimedOut => fault(format!("timed out after {}ms", provider.timeout_ms)),
+            Ending::Silent => fault(format!("produced no output for {}ms", provider.no_output_timeout_ms)),
+            Ending::TooMuchOutput => fault(format!("exceeded maxOutputBytes ({})", provider.max_output_bytes)),
+            Ending::NotStarted(why) => fault(format!("could not be started ({why})")),
         }
     }
 
@@ -266,13 +293,19 @@ impl<'a> Resolver<'a> {
         group.refs.iter().for_each(|reference| self.learn(reference, Err(why.clone())));
     }
 
-    /// Records an answer as it may be used: cleaned as a key that is pasted.
+    /// Records an answer.
     fn learn(&self, reference: &SecretRef, answer: Result<Secret, SecretError>) {
-        let answer = answer.and_then(|secret| secret.cleaned().ok_or_else(|| not_a_string(reference)));
+        let answer = answer.and_then(|secret| {
+            // What is sent is the cleaned form; one that leaves nothing is no key.
+            if secret.cleaned().is_some() { Ok(secret) } else { Err(not_a_string(reference)) }
+        });
         self.remember(
             reference,
             match answer {
-                Ok(secret) => RefState::Resolved(secret),
+                Ok(secret) => {
+                    remember_seen(&secret);
+                    RefState::Resolved(secret)
+                }
                 Err(why) => RefState::Unresolved(why.to_string()),
             },
         );
@@ -294,21 +327,6 @@ enum Ask<'a> {
 
 fn not_a_string(reference: &SecretRef) -> SecretError {
     SecretError::NotAString(reference.to_string())
-}
-
-/// What a program answered for some ids.
-fn answer(call: &Call<'_>, ended: &Ended, ids: &[&str]) -> Result<Vec<Result<Secret, SecretError>>, SecretError> {
-    let provider = call.provider;
-    let fault = |fault: String| Err(SecretError::Exec { alias: call.group.alias.to_owned(), fault });
-    match &ended.ending {
-        Ending::Exited(Some(0)) => exec_response(call.group.alias, &ended.output, ids, provider.json_only),
-        Ending::Exited(Some(code)) => fault(format!("exited with code {code}")),
-        Ending::Exited(None) => fault("exited with code null (ended by a signal)".to_owned()),
-        Ending::TimedOut => fault(format!("timed out after {}ms", provider.timeout_ms)),
-        Ending::Silent => fault(format!("produced no output for {}ms", provider.no_output_timeout_ms)),
-        Ending::TooMuchOutput => fault(format!("exceeded maxOutputBytes ({})", provider.max_output_bytes)),
-        Ending::NotStarted(why) => fault(format!("could not be started ({why})")),
-    }
 }
 
 #[cfg(test)]

@@ -209,7 +209,8 @@ impl<'a> Changing<'a> {
             page.line(2, &[plain("Dry run: nothing was written.")]);
         }
         let layout = &self.session.state.layout;
-        page.line(2, &[plain(format!("Updated {}", layout.shorten(layout.config_path())))]);
+        let verb = if self.options.dry_run { "Would update" } else { "Updated" };
+        page.line(2, &[plain(format!("{verb} {}", layout.shorten(layout.config_path())))]);
         if self.session.state.config.known_agents().len() > 1 {
             page.line(2, &[plain(format!("Agent: {} ({})", self.agent, self.store_path()))]);
         }

@@ -23,10 +23,10 @@ pub(crate) struct ReferenceQuestion<'a> {
 }
 
 impl ReferenceQuestion<'_> {
-    /// Asks until a reference resolves, or cannot be tried. The second value is what it resolves to.
-    pub(crate) fn ask(&self) -> Result<(SecretRef, Option<Secret>), Failure> {
+    /// Asks until a reference resolves, or cannot be tried; `None` goes back. The second value is what it resolves to.
+    pub(crate) fn ask(&self) -> Result<Option<(SecretRef, Option<Secret>)>, Failure> {
         loop {
-            let source = self.source()?;
+            let Some(source) = self.source()? else { return Ok(None) };
             let provider = self.alias(source)?;
             let id = prompt::text(question(source), &self.suggested_id(source, &provider))?;
             let reference = SecretRef { source, provider, id };
@@ -37,12 +37,12 @@ impl ReferenceQuestion<'_> {
             match self.resolve(&reference) {
                 RefState::Resolved(secret) => {
                     prompt::remark(&format!("{reference} resolves to {}", secret.masked()))?;
-                    return Ok((reference, Some(secret)));
+                    return Ok(Some((reference, Some(secret))));
                 }
                 RefState::Unresolved(why) => prompt::complain(&why)?,
                 RefState::NotRun => {
                     prompt::remark(&format!("{reference} was not tried; --allow-exec runs the program"))?;
-                    return Ok((reference, None));
+                    return Ok(Some((reference, None)));
                 }
             }
         }
@@ -57,7 +57,7 @@ impl ReferenceQuestion<'_> {
         self.secrets.providers.values().any(|provider| provider.source() == source)
     }
 
-    fn source(&self) -> Result<RefSource, Failure> {
+    fn source(&self) -> Result<Option<RefSource>, Failure> {
         let mut list = vec![("env", "A variable".to_owned(), "it has to be set wherever agents run".to_owned())];
         if self.has(RefSource::File) {
             list.push(("file", "A file".to_owned(), String::new()));
@@ -65,8 +65,8 @@ impl ReferenceQuestion<'_> {
         if self.has(RefSource::Exec) {
             list.push(("exec", "A program".to_owned(), String::new()));
         }
-        let chosen = if list.len() == 1 { "env" } else { prompt::choose("Where does it live?", &list, false)? };
-        Ok(RefSource::parse(chosen).unwrap_or(RefSource::Env))
+        list.push(("", "← Back".to_owned(), String::new()));
+        Ok(RefSource::parse(prompt::choose("Where does it live?", &list, false)?))
     }
 
     fn alias(&self, source: RefSource) -> Result<String, Failure> {

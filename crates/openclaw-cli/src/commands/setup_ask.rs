@@ -241,7 +241,7 @@ fn answers_for(
             fill(&mut options.custom_model_id, "Model id", "")?;
             let env_vars = info.env_vars;
             let canonical = env_vars.first().copied().unwrap_or(CUSTOM_VARIABLE);
-            Source { label: info.label, env_vars, canonical, optional: false, dotenv: false, anthropic: false }
+            Source { label: info.label, env_vars, canonical, ..Source::of_server() }
         }
         Choice::Custom => {
             fill(&mut options.custom_base_url, "Base URL", "http://127.0.0.1:8000/v1")?;
@@ -251,14 +251,7 @@ fn answers_for(
                 let kinds = kinds.map(|(id, label, hint)| (id, label.to_owned(), hint.to_owned()));
                 options.custom_compatibility = Some(prompt::choose("What it speaks", &kinds, false)?.to_owned());
             }
-            Source {
-                label: "the",
-                env_vars: &[CUSTOM_VARIABLE],
-                canonical: CUSTOM_VARIABLE,
-                optional: true,
-                dotenv: false,
-                anthropic: false,
-            }
+            Source { optional: true, ..Source::of_server() }
         }
         Choice::Ollama(info) => {
             fill(&mut options.custom_base_url, "Where Ollama listens", info.base_url.unwrap_or_default())?;
@@ -280,8 +273,12 @@ fn answers_for(
     Ok(match (keep, given) {
         (None, _) => None,
         (Some(Keep::Reference), _) if may_be_elsewhere(set_up, &choice) => {
-            let elsewhere = Some(elsewhere(set_up, &choice)?);
-            answers(Keep::Reference, None, options).map(|answers| Answers { elsewhere, ..answers })
+            let elsewhere = elsewhere(set_up, &choice)?;
+            elsewhere
+                .is_some()
+                .then(|| answers(Keep::Reference, None, options))
+                .flatten()
+                .map(|answers| Answers { elsewhere, ..answers })
         }
         (Some(Keep::Reference), _) => {
             let variable = Some(reference(set_up, &source)?);
@@ -313,6 +310,12 @@ impl Source {
         let canonical = setup.canonical_variable().unwrap_or_default();
         let anthropic = info.id == "anthropic";
         Self { label: info.label, env_vars: setup.env_vars, canonical, optional: false, dotenv: true, anthropic }
+    }
+
+    /// The key of a server of one's own.
+    fn of_server() -> Self {
+        let (label, canonical) = ("the", CUSTOM_VARIABLE);
+        Self { label, env_vars: &[CUSTOM_VARIABLE], canonical, optional: false, dotenv: false, anthropic: false }
     }
 
     /// The first variable that holds a key, with that key.
@@ -408,13 +411,10 @@ fn may_be_elsewhere(set_up: &SetUp<'_>, choice: &Choice) -> bool {
     matches!(choice, Choice::Key(..) | Choice::Custom) && reference_question(set_up, choice).has_other_sources()
 }
 
-/// The place to refer to, with what is there now.
-fn elsewhere(set_up: &SetUp<'_>, choice: &Choice) -> Result<(SecretRef, Secret), Failure> {
-    loop {
-        if let (reference, Some(key)) = reference_question(set_up, choice).ask()? {
-            return Ok((reference, key));
-        }
-    }
+/// The place to refer to, with what is there now; `None` goes back.
+fn elsewhere(set_up: &SetUp<'_>, choice: &Choice) -> Result<Option<(SecretRef, Secret)>, Failure> {
+    let found = reference_question(set_up, choice).ask()?;
+    Ok(found.and_then(|(reference, key)| Some((reference, key?))))
 }
 
 /// The variable to refer to; it must hold something now.

@@ -10,7 +10,9 @@ use age::secrecy::ExposeSecret;
 use auth_core::Secret;
 use zeroize::Zeroizing;
 
-use super::{AGE_IDENTITY, AskPassphrase, Keeper, KeeperError, KeeperMade, KeeperPlace, check_entry, check_id};
+use super::{
+    AGE_IDENTITY, AskPassphrase, Keeper, KeeperError, KeeperMade, KeeperPlace, NOT_FOUND, check_entry, check_id,
+};
 use crate::lock::{LockGuard, lock};
 use crate::replace::{make_parent, replace};
 use crate::secure_file::reason;
@@ -202,11 +204,25 @@ impl<'a> AgeFile<'a> {
         make_parent(&self.path, host)?;
         let list_path = self.recipients_path();
         if host.exists(&self.path) {
+            if !wanted.is_empty() {
+                return Err(self.fault(
+                    &self.path,
+                    "is there already, encrypted for others; --recipient can only be given when it is made",
+                ));
+            }
+            // One that nobody here can read is not as it should be.
+            self.entries()?;
             made.notes.push(format!("{} is there already and stays as it is", self.place.layout.shorten(&self.path)));
             return Ok(made);
         }
         let mut lines: Vec<String> = wanted.to_vec();
-        self.recipients(&lines.join("\n"))?;
+        for line in &lines {
+            if self.recipients(line).map_or(true, |found| found.is_empty()) {
+                let shown: String = line.chars().filter(|c| !c.is_control()).take(80).collect();
+                return Err(KeeperError::Recipient(shown));
+            }
+        }
+        let foreign = !lines.is_empty();
         if lines.is_empty() {
             lines.push(self.own_recipient(&mut made)?);
         }
@@ -217,6 +233,9 @@ impl<'a> AgeFile<'a> {
         let guard = lock(&self.path, host)?;
         self.write(&guard, &Entries::new())?;
         made.files.push(self.path.clone());
+        if foreign && self.entries().is_err() {
+            made.notes.push(format!("Note: there is no identity here that can read the file; set {AGE_IDENTITY} to one before anything is stored."));
+        }
         Ok(made)
     }
 
@@ -255,7 +274,7 @@ impl Keeper for AgeFile<'_> {
         match self.entries() {
             Ok(entries) => {
                 let entries = entries.unwrap_or_default();
-                ids.iter().map(|id| entries.get(*id).cloned().ok_or_else(|| "not found".to_owned())).collect()
+                ids.iter().map(|id| entries.get(*id).cloned().ok_or_else(|| NOT_FOUND.to_owned())).collect()
             }
             Err(error) => ids.iter().map(|_| Err(error.to_string())).collect(),
         }
@@ -357,13 +376,15 @@ mod tests {
             store.make(&[]).unwrap();
             std::fs::remove_file(place.age_path()).unwrap();
             std::fs::remove_file(store.recipients_path()).unwrap();
-            store.make(&[other]).unwrap();
+            assert!(store.make(&["no key".to_owned()]).unwrap_err().to_string().contains("no key"));
+            let made = store.make(&[other]).unwrap();
+            assert!(made.notes[0].contains("no identity here"), "{:?}", made.notes);
             assert!(store.get(&["a"])[0].as_ref().unwrap_err().contains("locked"));
             std::fs::write(place.age_path(), "rubbish").unwrap();
             assert!(store.get(&["a"])[0].as_ref().unwrap_err().contains("is not an age file"));
             std::fs::write(store.identity_path(), "rubbish").unwrap();
             assert!(store.ids().unwrap_err().to_string().contains("is no age identity"));
-            assert!(store.make(&["no key".to_owned()]).is_ok(), "the file is there");
+            assert!(store.make(&[]).is_err(), "nobody can read it");
         });
     }
 

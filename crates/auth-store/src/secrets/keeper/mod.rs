@@ -69,6 +69,9 @@ pub enum KeeperError {
     /// The text is no secret.
     #[error("the value is {0}")]
     Value(&'static str),
+    /// A recipient that is none.
+    #[error("\"{0}\" is no public key: age1…, ssh-ed25519 … or ssh-rsa … is")]
+    Recipient(String),
     /// The keyring cannot be used.
     #[error("the keyring cannot be used: {0}. On a machine without one use age: openclaw secrets store init age")]
     Keyring(String),
@@ -87,6 +90,9 @@ pub enum KeeperError {
     #[error(transparent)]
     Write(#[from] WriteError),
 }
+
+/// What a keeper says about an id that it does not have.
+pub(crate) const NOT_FOUND: &str = "not found";
 
 /// Something that keeps secrets by id.
 pub trait Keeper {

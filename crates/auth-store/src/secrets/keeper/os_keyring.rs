@@ -9,7 +9,7 @@ use auth_core::Secret;
 use keyring_core::{CredentialStore, Entry, Error};
 use serde_json::{Value, json};
 
-use super::{Keeper, KeeperError, KeeperPlace, check_entry, check_id};
+use super::{Keeper, KeeperError, KeeperPlace, NOT_FOUND, check_entry, check_id};
 use crate::lock::lock;
 use crate::replace::{make_parent, replace};
 use crate::secure_file::reason;
@@ -89,7 +89,7 @@ impl Keeper for OsKeyring<'_> {
         ids.iter()
             .map(|id| match self.entry(id).and_then(|entry| entry.get_password()) {
                 Ok(text) => Ok(Secret::new(text)),
-                Err(Error::NoEntry) => Err("not found".to_owned()),
+                Err(Error::NoEntry) => Err(NOT_FOUND.to_owned()),
                 Err(Error::NoStorageAccess(_)) => Err("locked".to_owned()),
                 Err(error) => Err(fault(&error).to_string()),
             })

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use auth_core::secrets::{Plan, PlanFault};
 use auth_store::secrets::{ApplyError, ApplyOptions, ApplyReport, apply};
-use auth_store::{ConfigWriteError, Run};
+use auth_store::{ConfigWriteError, Host, Run};
 use serde_json::{Value, json};
 
 use super::Desk;
@@ -14,10 +14,10 @@ use crate::output::{Page, plain, print_json};
 use crate::secrets_args::Apply;
 
 /// The largest plan that is read, in bytes.
-const MAX_PLAN: u64 = 4 * 1024 * 1024;
+pub(super) const MAX_PLAN: u64 = 4 * 1024 * 1024;
 
 pub(super) fn run(desk: &Desk<'_>, options: &Apply) -> Result<u8, Failure> {
-    let plan = read_plan(&options.from)?;
+    let plan = read_plan(desk, &options.from)?;
     let run = if options.dry_run { Run::Dry } else { Run::Real };
     let how = ApplyOptions { run, allow_exec: options.allow_exec, keep_backups: options.keep_backups };
     let report = carry_out(desk, &plan, how)?;
@@ -36,33 +36,29 @@ pub(super) fn carry_out(desk: &Desk<'_>, plan: &Plan, how: ApplyOptions) -> Resu
         ApplyError::Config(ConfigWriteError::Invalid(invalid)) => {
             Failure::new(format!("The config is invalid, so nothing was applied.\n{invalid}"))
         }
-        ApplyError::Unresolved { .. } => {
-            Failure::with_fix(format!("{error}\nNothing was changed."), "openclaw secrets audit")
-        }
+        ApplyError::Unresolved(_) => Failure::new(format!(
+            "{error}\nNothing was changed. Put the secrets there first, then run the command again."
+        )),
+        ApplyError::Lock(_) | ApplyError::Write(_) => Failure::new(format!("{error}\nNothing was changed.")),
         ApplyError::OtherSecret { .. } => Failure::new(format!(
-            "{error}\nNothing was changed. Put the secret there first, or leave \"fingerprint\" out of the plan to replace it."
+            "{error}\nNothing was changed. Put the secret there, or make a new plan: openclaw secrets plan --help"
         )),
         other => Failure::new(other),
     })
 }
 
 /// Reads and checks a plan; `-` is standard input.
-fn read_plan(from: &str) -> Result<Plan, Failure> {
+fn read_plan(desk: &Desk<'_>, from: &str) -> Result<Plan, Failure> {
+    let from = from.trim();
     let shown: String = from.chars().filter(|c| !c.is_control()).collect();
     let invalid = |why: String| Failure::new(format!("Invalid secrets plan file: {shown}\n{why}"));
-    let mut bytes = Vec::new();
     let read = if from == "-" {
-        io::stdin().lock().take(MAX_PLAN + 1).read_to_end(&mut bytes)
+        let mut bytes = Vec::new();
+        io::stdin().lock().take(MAX_PLAN + 1).read_to_end(&mut bytes).map(|_| bytes)
     } else {
-        std::fs::File::open(Path::new(from)).and_then(|file| {
-            if file.metadata()?.is_file() {
-                file.take(MAX_PLAN + 1).read_to_end(&mut bytes)
-            } else {
-                Err(io::Error::other("is not a regular file"))
-            }
-        })
+        desk.host.read(Path::new(from), MAX_PLAN)
     };
-    read.map_err(|error| Failure::new(format!("cannot read the plan {shown}: {error}")))?;
+    let bytes = read.map_err(|error| Failure::new(format!("cannot read the plan {shown}: {error}")))?;
     if bytes.len() as u64 > MAX_PLAN {
         return Err(invalid("it is larger than 4 MiB".to_owned()));
     }
@@ -113,6 +109,14 @@ pub(super) fn print_page(desk: &Desk<'_>, report: &ApplyReport, how: ApplyOption
     );
     for file in &report.changed_files {
         page.line(4, &[plain(format!("  {file}"))]);
+    }
+    if !report.changed_files.is_empty() {
+        for (at, reference) in &report.targets {
+            page.line(4, &[plain(format!("  {at}  ->  {reference}"))]);
+        }
+        for name in &report.env_lines {
+            page.line(4, &[plain(format!("  .env: the line {name}=… goes"))]);
+        }
     }
     for warning in &report.warnings {
         page.line(2, &[plain(format!("- {warning}"))]);

@@ -1,6 +1,6 @@
 //! `secrets audit` (spec 05 section 10.2): the report.
 
-use auth_store::secrets::{AuditReport, Finding, FindingCode, audit};
+use auth_store::secrets::{AuditReport, Finding, FindingCode, KeeperKind, audit};
 use serde::Serialize;
 
 use super::Desk;
@@ -170,7 +170,9 @@ fn print_page(desk: &Desk<'_>, report: &AuditReport) -> Result<(), Failure> {
         );
     }
     if report.count(FindingCode::PlaintextFound) > 0 {
-        page.line(0, &[plain("To move plaintext elsewhere:")]);
+        page.line(0, &[plain("To move plaintext elsewhere (all at once, or key by key):")]);
+        let to = if KeeperKind::Age.is_built_in() { "age" } else { "env" };
+        page.command(&format!("openclaw secrets plan --to {to} --out plan.json"));
         page.command("openclaw secrets configure");
     }
     page.print()

@@ -12,7 +12,7 @@ use super::super::choose_reference::ReferenceQuestion;
 use super::Desk;
 use super::apply::{carry_out, document, print_page};
 use super::configure_providers::{self, StagedProviders};
-use super::plan::write_plan;
+use super::plan::PlanFile;
 use crate::failure::Failure;
 use crate::output::{print_json, remark};
 use crate::prompt;
@@ -68,7 +68,7 @@ fn finish(desk: &Desk<'_>, options: &Configure, state: &State, plan: &Plan) -> R
     let dry = ApplyOptions { run: Run::Dry, allow_exec: options.allow_exec, keep_backups: false };
     let preflight = carry_out(desk, plan, dry)?;
     if let Some(path) = &options.plan_out {
-        write_plan(desk, Path::new(path), &generated)?;
+        PlanFile::open(desk, Path::new(path))?.write(&generated)?;
         remark(&format!("Plan: {path} (it holds no secret)"));
     }
     if options.json {
@@ -81,6 +81,7 @@ fn finish(desk: &Desk<'_>, options: &Configure, state: &State, plan: &Plan) -> R
     } else {
         print_page(desk, &preflight, dry)?;
         if !options.apply && !prompt::confirm("Put this into effect now?", true)? {
+            prompt::outro("Nothing was changed.")?;
             return Ok(0);
         }
     }
@@ -124,7 +125,11 @@ impl Choosing<'_> {
                 return Ok(targets);
             }
             let place = if at == places.len() { self.new_profile()? } else { places.remove(at) };
-            let reference = self.reference(&place)?;
+            let Some(reference) = self.reference(&place)? else {
+                places.extend((!matches!(place.holds, Holds::Nothing)).then_some(place));
+                places.sort_by(|a, b| a.label.cmp(&b.label));
+                continue;
+            };
             targets.push(PlanTarget { place: place.place, reference, fingerprint: None });
         }
     }
@@ -152,7 +157,8 @@ impl Choosing<'_> {
         Ok(SecretPlace { place, provider, label, holds: Holds::Nothing })
     }
 
-    fn reference(&self, place: &SecretPlace) -> Result<SecretRef, Failure> {
+    /// Asks for a reference; `None` goes back to the list.
+    fn reference(&self, place: &SecretPlace) -> Result<Option<SecretRef>, Failure> {
         let own = self.desk.ground();
         let helper = self.desk.helper(&own);
         let question = ReferenceQuestion {
@@ -164,7 +170,20 @@ impl Choosing<'_> {
             helper: Some(&helper),
             provider: &place.provider,
         };
-        question.ask().map(|(reference, _)| reference)
+        let Some((reference, found)) = question.ask()? else { return Ok(None) };
+        if let (Holds::Plaintext(now), Some(found)) = (&place.holds, found)
+            && !now.is_same(&found)
+        {
+            prompt::complain(&format!(
+                "That is another secret ({}) than the one that stands there now ({}), which would be gone.",
+                found.masked(),
+                now.masked()
+            ))?;
+            if !prompt::confirm("Replace it all the same?", false)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(reference))
     }
 }
 
@@ -172,6 +191,7 @@ fn hint(holds: &Holds) -> String {
     match holds {
         Holds::Plaintext(secret) => format!("plaintext {}", secret.masked()),
         Holds::Reference(reference) => reference.label(),
+        Holds::Both(reference, secret) => format!("{}, plaintext {} beside it", reference.label(), secret.masked()),
         Holds::Nothing => "empty".to_owned(),
     }
 }

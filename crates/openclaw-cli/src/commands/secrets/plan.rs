@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use auth_core::{AgentId, RefSource};
-use auth_store::secrets::{Destination, MigrateError, Migration, migrate};
-use auth_store::{LockError, State, iso_time, lock, replace};
+use auth_core::RefSource;
+use auth_core::secrets::Plan;
+use auth_store::secrets::{Destination, MigrateError, Migration, MoveTo, all_agents, migrate};
+use auth_store::{Host, LockGuard, iso_time, lock, replace};
 use serde_json::Value;
 
+use super::apply::MAX_PLAN;
 use super::store::keeper_failure;
 use super::{Desk, own_program};
 use crate::failure::Failure;
@@ -22,46 +24,56 @@ pub(super) fn run(desk: &Desk<'_>, options: &MakePlan) -> Result<u8, Failure> {
     let (state, authored) = desk.state()?;
     let agents = match options.agent.as_deref() {
         Some(agent) => vec![state.agent(Some(agent))?],
-        None => all_agents(&state),
+        None => all_agents(&state, &desk.host),
     };
-    let place = desk.keeper_place(&state.layout, &state.environment);
-    let made =
-        migrate(&state, &authored, &agents, &destination, &own_program(), place).map_err(|error| match &error {
-            MigrateError::Keeper(keeper) => keeper_failure(keeper),
-            other => Failure::new(other),
-        })?;
+    // Nothing is stored for a plan that cannot be written.
+    let out = options.out.as_deref().map(|out| PlanFile::open(desk, Path::new(out))).transpose()?;
+    let to = MoveTo {
+        destination: &destination,
+        program: &own_program(),
+        keeper: desk.keeper_place(&state.layout, &state.environment),
+        store: !options.dry_run,
+    };
+    let made = migrate(&state, &authored, &agents, to).map_err(|error| match &error {
+        MigrateError::Keeper(keeper) => keeper_failure(keeper),
+        other => Failure::new(other),
+    })?;
     for note in &made.notes {
         remark(&format!("Note: {note}"));
     }
     let document = made.plan.to_value(&iso_time(state.now().as_ms()), GENERATED_BY);
-    if let Some(out) = &options.out {
-        write_plan(desk, Path::new(out), &document)?;
+    if let Some(out) = out.filter(|_| !options.dry_run) {
+        out.write(&document)?;
+    }
+    let mut lines = summary(&made);
+    if options.dry_run {
+        lines.insert(0, "Dry run: nothing was stored or written.".to_owned());
     }
     if options.json || options.out.is_none() {
         print_json(&document)?;
-        for line in summary(&made) {
-            remark(&line);
+        lines.extend(
+            options
+                .out
+                .is_none()
+                .then(|| "Next: the same with --out FILE, then openclaw secrets apply --from FILE --dry-run".to_owned())
+                .filter(|_| !made.moves.is_empty()),
+        );
+        for line in &lines {
+            remark(line);
         }
         return Ok(0);
     }
     let mut page = Page::for_stdout(desk.no_color);
-    for line in summary(&made) {
+    for line in lines {
         page.line(4, &[plain(line)]);
     }
-    if let (Some(out), false) = (&options.out, made.moves.is_empty()) {
-        page.line(2, &[plain(format!("Plan: {out} (it holds no secret)"))]);
+    if let (Some(out), false) = (&options.out, made.moves.is_empty() || options.dry_run) {
+        page.line(2, &[plain(format!("Plan: {out} (references and fingerprints; no secret)"))]);
         page.line(0, &[plain("Next:")]);
         page.command(&format!("openclaw secrets apply --from {out} --dry-run"));
     }
     page.print()?;
     Ok(0)
-}
-
-/// Every agent of the config, and main.
-fn all_agents(state: &State) -> Vec<AgentId> {
-    let mut agents = vec![AgentId::main()];
-    agents.extend(state.config.known_agents().into_iter().filter(|agent| *agent != AgentId::main()));
-    agents
 }
 
 /// What moves where, one line each, without any secret.
@@ -80,16 +92,48 @@ fn summary(made: &Migration) -> Vec<String> {
     unset.dedup();
     if !unset.is_empty() {
         lines.push(format!(
-            "Set these variables to the values above first, where every program that needs them sees them: {}",
+            "Before applying, set these variables to the secrets that stand there now, wherever agents run: {}",
             unset.join(", ")
+        ));
+    }
+    if let Some(place) = &made.stored_in {
+        lines.push(format!(
+            "The values are in {place} now, and still where they were; applying the plan takes them away from there."
         ));
     }
     lines
 }
 
-/// Writes a plan for its owner alone.
-pub(super) fn write_plan(desk: &Desk<'_>, path: &Path, document: &Value) -> Result<(), Failure> {
-    let text = format!("{}\n", serde_json::to_string_pretty(document).unwrap_or_default());
-    let guard = lock(path, &desk.host).map_err(|error: LockError| Failure::new(error))?;
-    replace(&guard, path, text.as_bytes(), &desk.host).map_err(Failure::new)
+/// The file that a plan is written to, for its owner alone.
+pub(super) struct PlanFile<'a> {
+    path: &'a Path,
+    guard: LockGuard<'a>,
+    desk: &'a Desk<'a>,
+}
+
+impl<'a> PlanFile<'a> {
+    /// Makes sure that the plan can be written there, and that nothing but an older plan is replaced.
+    pub(super) fn open(desk: &'a Desk<'a>, path: &'a Path) -> Result<Self, Failure> {
+        let guard = lock(path, &desk.host).map_err(Failure::new)?;
+        match desk.host.read(path, MAX_PLAN) {
+            Ok(bytes) => {
+                let old: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+                if Plan::from_value(&old).is_err() {
+                    return Err(Failure::new(format!(
+                        "{} is there and is no plan; choose another file",
+                        path.display()
+                    )));
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Failure::new(format!("cannot write the plan {}: {error}", path.display()))),
+        }
+        Ok(Self { path, guard, desk })
+    }
+
+    /// Writes it.
+    pub(super) fn write(&self, document: &Value) -> Result<(), Failure> {
+        let text = format!("{}\n", serde_json::to_string_pretty(document).unwrap_or_default());
+        replace(&self.guard, self.path, text.as_bytes(), &self.desk.host).map_err(Failure::new)
+    }
 }
