@@ -33,6 +33,9 @@ pub(crate) fn run(shell: &Shell, root: &Path) -> Result<()> {
             measure(&label, &binary, arguments, &home)?;
         }
     }
+    for (label, home, arguments) in reference_homes(&work)? {
+        measure(&label, &binary, arguments, &home)?;
+    }
     println!("\nbinary: {:.2} MB, stripped; {RUNS} runs each, in turn with /bin/true", megabytes(size));
     Ok(())
 }
@@ -104,6 +107,70 @@ fn make_home(work: &Path, profiles: usize) -> Result<PathBuf> {
     fs::write(home.join(".openclaw/openclaw.json"), "// bench\n{ agents: { defaults: { model: 'groq/llama' } } }\n")?;
     ensure!(home.is_absolute(), "the bench folder is not absolute");
     Ok(home)
+}
+
+/// Homes full of references: ten agents with plaintext and variables, a thousand variables, one program asked for 512
+/// secrets.
+fn reference_homes(work: &Path) -> Result<Vec<(String, PathBuf, &'static [&'static str])>> {
+    let variable = |i: usize| format!("{{ \"source\": \"env\", \"provider\": \"default\", \"id\": \"KEY_{i}\" }}");
+    let profile =
+        |i: usize, field: &str| format!("\"p{i}:a\": {{ \"type\": \"api_key\", \"provider\": \"p{i}\", {field} }}");
+    let store = |entries: Vec<String>| format!("{{ \"version\": 1, \"profiles\": {{ {} }} }}\n", entries.join(",\n"));
+    let write = |home: &Path, agent: &str, text: &str| -> Result<()> {
+        let dir = home.join(".openclaw/agents").join(agent).join("agent");
+        fs::create_dir_all(&dir)?;
+        Ok(fs::write(dir.join("auth-profiles.json"), text)?)
+    };
+    let env_file = |home: &Path, count: usize| -> Result<()> {
+        let lines: Vec<String> = (0..count).map(|i| format!("KEY_{i}=sk-test-variable-{i:012}")).collect();
+        Ok(fs::write(home.join(".openclaw/.env"), format!("{}\n", lines.join("\n")))?)
+    };
+
+    let agents = work.join("home-agents");
+    for agent in 0..10 {
+        let entries = (0..20).map(|i| match i % 2 {
+            0 => profile(i, &format!("\"key\": \"sk-test-plain-{agent}-{i:012}\"")),
+            _ => profile(i, &format!("\"keyRef\": {}", variable(i))),
+        });
+        write(&agents, &format!("agent-{agent}"), &store(entries.collect()))?;
+    }
+    env_file(&agents, 20)?;
+
+    let variables = work.join("home-variables");
+    write(
+        &variables,
+        "main",
+        &store((0..1000).map(|i| profile(i, &format!("\"keyRef\": {}", variable(i)))).collect()),
+    )?;
+    env_file(&variables, 1000)?;
+    fs::write(
+        variables.join(".openclaw/openclaw.json"),
+        "{ secrets: { resolution: { maxRefsPerProvider: 1000 } } }\n",
+    )?;
+
+    let program = work.join("home-program");
+    let entry =
+        |i| profile(i, &format!("\"keyRef\": {{ \"source\": \"exec\", \"provider\": \"v\", \"id\": \"k/{i}\" }}"));
+    write(&program, "main", &store((0..512).map(entry).collect()))?;
+    let values: Vec<String> = (0..512).map(|i| format!("\"k/{i}\":\"sk-test-program-{i:012}\"")).collect();
+    let script = program.join("vault");
+    fs::write(
+        &script,
+        format!("#!/bin/sh\ncat <<'END'\n{{\"protocolVersion\":1,\"values\":{{{}}}}}\nEND\n", values.join(",")),
+    )?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    fs::set_permissions(&script, mode)?;
+    let provider = format!(
+        "{{ secrets: {{ providers: {{ v: {{ source: 'exec', command: '{}', passEnv: ['PATH'] }} }} }} }}\n",
+        script.display()
+    );
+    fs::write(program.join(".openclaw/openclaw.json"), provider)?;
+    Ok(vec![
+        ("secrets audit [10 agents, 200 profiles]".to_owned(), agents, &["secrets", "audit", "--json"]),
+        ("secrets audit [1,000 variables]".to_owned(), variables.clone(), &["secrets", "audit", "--json"]),
+        ("models status [1,000 variables]".to_owned(), variables, &["models", "status", "--json"]),
+        ("secrets audit [512 of one program]".to_owned(), program, &["secrets", "audit", "--allow-exec", "--json"]),
+    ])
 }
 
 fn sorted(mut times: Vec<Duration>) -> Vec<Duration> {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
 
 use anstyle::{AnsiColor, Style};
-use auth_store::secrets::without_seen;
+use auth_store::secrets::{has_seen, without_seen};
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter};
 
@@ -233,12 +233,18 @@ pub(crate) fn print_lines<T: std::fmt::Display>(lines: impl IntoIterator<Item = 
 
 /// Prints one JSON document on standard output, indented by two.
 pub(crate) fn print_json(document: &impl Serialize) -> Result<(), Failure> {
-    let mut out = Vec::with_capacity(16 * 1024);
+    if !has_seen() {
+        return print_whole(document, io::BufWriter::with_capacity(64 * 1024, io::stdout().lock()));
+    }
+    let mut text = Vec::new();
+    print_whole(document, &mut text)?;
+    print_text(&String::from_utf8_lossy(&text))
+}
+
+fn print_whole(document: &impl Serialize, mut out: impl io::Write) -> Result<(), Failure> {
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, Escaping::default());
     let sent = document.serialize(&mut serializer).map_err(io::Error::from);
-    out.push(b'\n');
-    written(sent)?;
-    print_text(&String::from_utf8_lossy(&out))
+    written(sent.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()))
 }
 
 /// Indents by two, and escapes what a terminal would obey.

@@ -2,7 +2,7 @@
 
 use auth_core::{
     Candidate, CandidateSource, Eligibility, EnvOrigin, Explanation, OrderSource, Outranking, Owner, Profile,
-    ProfileFile, ProviderId, RefSource, SecretRef, Standing, WindowKind, WordyDuration, profile_health,
+    ProfileFile, ProviderId, RefSource, RefState, SecretRef, Standing, WindowKind, WordyDuration, profile_health,
 };
 use auth_store::{AgentAuth, STORE_FILE, State};
 
@@ -54,9 +54,9 @@ pub(crate) fn reason(state: &State, auth: &AgentAuth, explanation: &Explanation,
     match &candidate.standing {
         Standing::Next => match profile.and_then(|p| advice::trouble(&profile_health(p, state.now()), state.now())) {
             Some(trouble) => format!("used next, although it {}", trouble.replace("expired", "has expired")),
-            None => "used next".to_owned(),
+            None => format!("used next{}", not_tried(state, auth, profile)),
         },
-        Standing::InReserve => "tried when those before it fail".to_owned(),
+        Standing::InReserve => format!("tried when those before it fail{}", not_tried(state, auth, profile)),
         Standing::Waiting(window) => {
             let usage = profile.and_then(|profile| auth.view.profiles.usage(&profile.id));
             let why = usage.and_then(|stats| match window.kind {
@@ -81,6 +81,17 @@ pub(crate) fn reason(state: &State, auth: &AgentAuth, explanation: &Explanation,
             Outranking::ByAws => "never asked: the config says auth \"aws-sdk\"".to_owned(),
         },
         Standing::Unusable => "a placeholder, or the name of a variable that is not set".to_owned(),
+    }
+}
+
+/// A reference that only a program resolves counts as good until it is used; that it was not tried must be said.
+fn not_tried(state: &State, auth: &AgentAuth, profile: Option<&Profile>) -> &'static str {
+    let defaults = &state.config.secrets.defaults;
+    let reference = profile.and_then(|profile| profile.credential.material()?.resolved_reference(defaults));
+    let situation = state.situation(auth);
+    match reference.map(|reference| matches!(situation.refs.get(&reference), RefState::NotRun)) {
+        Some(true) => "; not tried here, since a program would have to run: openclaw secrets audit --allow-exec",
+        _ => "",
     }
 }
 
