@@ -229,7 +229,7 @@ pub fn aliases(config: &Config) -> Vec<(String, String)> {
 }
 
 /// The ids that may get a row, sorted (spec 02 section 5 steps 1 and 2).
-fn candidate_rows(situation: &Situation<'_>, roles: &[(String, ModelRef)]) -> Vec<String> {
+pub(crate) fn candidate_rows(situation: &Situation<'_>, roles: &[(String, ModelRef)]) -> Vec<String> {
     let config = situation.config;
     let stored = situation.store.providers().cloned();
     let configured = config.providers.iter().map(|entry| ProviderId::normalise(&entry.id));

@@ -135,22 +135,34 @@ pub(crate) struct Status {
     pub(crate) probe: Probe,
 }
 
-/// Checked here although a live probe is handed over: a mistyped option must not pass silently.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Live probes")]
 #[expect(clippy::struct_field_names, reason = "the names are those of the options")]
 pub(crate) struct Probe {
-    #[arg(long, hide = true)]
+    /// Ask every provider whether its credential works, with one small request each
+    #[arg(long)]
     pub(crate) probe: bool,
-    #[arg(long, hide = true, value_name = "ID")]
+    /// Only this provider
+    #[arg(long, value_name = "ID")]
     pub(crate) probe_provider: Option<String>,
-    #[arg(long, hide = true, value_name = "ID")]
+    /// Only these profiles; several with commas between
+    #[arg(long, value_name = "ID")]
     pub(crate) probe_profile: Vec<String>,
-    #[arg(long, hide = true, value_name = "MS", allow_negative_numbers = true)]
+    /// How long one answer may take, in milliseconds (8000)
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     pub(crate) probe_timeout: Option<String>,
-    #[arg(long, hide = true, value_name = "N", allow_negative_numbers = true)]
+    /// How many are asked at once (2)
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) probe_concurrency: Option<String>,
-    #[arg(long, hide = true, value_name = "N", allow_negative_numbers = true)]
+    /// The longest answer, in tokens (8)
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) probe_max_tokens: Option<String>,
+    /// live asks a model; free costs no tokens, and tells nothing about credit
+    #[arg(long, value_name = "live|free")]
+    pub(crate) probe_mode: Option<String>,
+    /// Exit 3 unless every row is ok
+    #[arg(long)]
+    pub(crate) probe_strict: bool,
 }
 
 #[derive(Debug, Args)]

@@ -66,6 +66,20 @@ pub(crate) fn plain(text: impl AsRef<str>) -> Part {
     part(Look::Plain, text)
 }
 
+impl Part {
+    fn width(&self) -> usize {
+        self.text.chars().count()
+    }
+}
+
+/// How the cells of a table stand under each other.
+#[derive(Debug)]
+pub(crate) struct Columns {
+    indent: usize,
+    fitting: usize,
+    widths: Vec<usize>,
+}
+
 /// Lines for a person, laid out for the width of the terminal.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -152,31 +166,43 @@ impl Page {
     /// Rows under each other, columns aligned. The last columns that do not fit go under the row, on a line of their
     /// own.
     pub(crate) fn table(&mut self, indent: usize, rows: &[Vec<Part>]) {
-        let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-        let length = |part: &Part| part.text.chars().count();
-        let widths: Vec<usize> =
-            (0..columns).map(|at| rows.iter().filter_map(|row| row.get(at)).map(length).max().unwrap_or(0)).collect();
+        let columns = self.columns(indent, rows);
+        for row in rows {
+            self.row(&columns, row);
+        }
+    }
+
+    /// The columns of a table: as wide as their widest cell, as many as fit.
+    pub(crate) fn columns(&self, indent: usize, rows: &[Vec<Part>]) -> Columns {
+        let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..count)
+            .map(|at| rows.iter().filter_map(|row| row.get(at)).map(Part::width).max().unwrap_or(0))
+            .collect();
         let mut end = indent;
         let fitting = widths.iter().take_while(|width| {
             end += *width + 2;
             end - 2 <= self.width
         });
-        let fitting = fitting.count().max(1);
-        for row in rows {
-            let (head, tail) = row.split_at(fitting.min(row.len()));
-            let mut line = vec![plain(" ".repeat(indent))];
-            for (at, cell) in head.iter().enumerate() {
-                line.push(cell.clone());
-                line.push(plain(" ".repeat(widths[at].saturating_sub(length(cell)) + 2)));
+        Columns { indent, fitting: fitting.count().max(1), widths }
+    }
+
+    /// One row of a table.
+    pub(crate) fn row(&mut self, columns: &Columns, row: &[Part]) {
+        let Columns { indent, fitting, widths } = columns;
+        let (indent, fitting) = (*indent, *fitting);
+        let (head, tail) = row.split_at(fitting.min(row.len()));
+        let mut line = vec![plain(" ".repeat(indent))];
+        for (at, cell) in head.iter().enumerate() {
+            line.push(cell.clone());
+            line.push(plain(" ".repeat(widths[at].saturating_sub(cell.width()) + 2)));
+        }
+        self.line(indent + 4, &line);
+        if tail.iter().any(|cell| !cell.text.is_empty()) {
+            let mut line = vec![plain(" ".repeat(indent + 4))];
+            for cell in tail {
+                line.extend([cell.clone(), plain("  ")]);
             }
             self.line(indent + 4, &line);
-            if tail.iter().any(|cell| !cell.text.is_empty()) {
-                let mut line = vec![plain(" ".repeat(indent + 4))];
-                for cell in tail {
-                    line.extend([cell.clone(), plain("  ")]);
-                }
-                self.line(indent + 4, &line);
-            }
         }
     }
 

@@ -8,8 +8,8 @@ mod view;
 pub use schema::{ConfigIssue, validate};
 pub use template::{MissingVariable, apply_env_block, env_block, holds_template, substitute, template_names};
 pub use view::{
-    AgentEntry, AgentId, AllowedModel, Config, ConfigProfile, ModelSetting, ProviderConfig, ProviderModel, SecretInput,
-    ShellEnvSetting,
+    AgentEntry, AgentId, AllowedModel, Config, ConfigProfile, ModelSetting, ProviderConfig, ProviderModel, RequestAuth,
+    SecretInput, ShellEnvSetting,
 };
 
 /// A place in the config: object keys and array indexes from the root.

@@ -133,11 +133,35 @@ pub enum SecretInput {
     Reference(SecretRef),
 }
 
+/// What `request.auth` of a provider puts into its requests.
+#[derive(Clone, Debug)]
+pub enum RequestAuth {
+    /// `Authorization: Bearer <token>`.
+    Bearer(SecretInput),
+    /// A header of its own.
+    Header {
+        /// The header.
+        name: String,
+        /// What stands before the value, as authored.
+        prefix: String,
+        /// The value.
+        value: SecretInput,
+    },
+}
+
 /// A model of a configured provider.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProviderModel {
     /// Its id; may be blank.
     pub id: String,
+    /// Its own wire protocol.
+    pub api: Option<String>,
+    /// Its own endpoint.
+    pub base_url: Option<String>,
+    /// Its own headers.
+    pub headers: Vec<(String, String)>,
+    /// The field that limits its output, when it is not the usual one.
+    pub max_tokens_field: Option<String>,
     /// Its name for people.
     pub name: Option<String>,
     /// What it takes, such as `text`.
@@ -159,6 +183,16 @@ pub struct ProviderConfig {
     pub auth: Option<String>,
     /// Its key.
     pub api_key: Option<SecretInput>,
+    /// Headers that every request carries.
+    pub headers: Vec<(String, SecretInput)>,
+    /// `request.headers`.
+    pub request_headers: Vec<(String, SecretInput)>,
+    /// `request.auth`.
+    pub request_auth: Option<RequestAuth>,
+    /// Whether the key goes into `Authorization` too.
+    pub auth_header: Option<bool>,
+    /// Whether the entry has a list of models, empty or not.
+    pub own_models: bool,
     /// Its models.
     pub models: Vec<ProviderModel>,
 }
@@ -378,6 +412,24 @@ fn secret_input(value: &Value, defaults: &RefDefaults) -> Option<SecretInput> {
     }
 }
 
+fn secret_headers(value: Option<&Value>, defaults: &RefDefaults) -> Vec<(String, SecretInput)> {
+    let members = value.and_then(Value::as_object).into_iter().flatten();
+    members.filter_map(|(name, value)| Some((name.clone(), secret_input(value, defaults)?))).collect()
+}
+
+fn request_auth(auth: &Value, defaults: &RefDefaults) -> Option<RequestAuth> {
+    let secret = |name: &str| auth.get(name).and_then(|value| secret_input(value, defaults));
+    match auth.get("mode").and_then(Value::as_str)? {
+        "authorization-bearer" => secret("token").map(RequestAuth::Bearer),
+        "header" => Some(RequestAuth::Header {
+            name: text(auth, "headerName")?,
+            prefix: auth.get("prefix").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            value: secret("value")?,
+        }),
+        _ => None,
+    }
+}
+
 fn provider(id: &str, entry: &Value, defaults: &RefDefaults) -> ProviderConfig {
     let api_key = entry.get("apiKey").and_then(|value| secret_input(value, defaults));
     let models =
@@ -386,6 +438,16 @@ fn provider(id: &str, entry: &Value, defaults: &RefDefaults) -> ProviderConfig {
                 ProviderModel {
                     // A blank id stays: a provider whose first model has none is passed over.
                     id: text(model, "id").unwrap_or_default(),
+                    api: text(model, "api"),
+                    base_url: text(model, "baseUrl"),
+                    headers: model
+                        .get("headers")
+                        .and_then(Value::as_object)
+                        .into_iter()
+                        .flatten()
+                        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+                        .collect(),
+                    max_tokens_field: model.get("compat").and_then(|compat| text(compat, "maxTokensField")),
                     name: text(model, "name"),
                     input: model
                         .get("input")
@@ -402,6 +464,11 @@ fn provider(id: &str, entry: &Value, defaults: &RefDefaults) -> ProviderConfig {
         api: text(entry, "api"),
         auth: text(entry, "auth"),
         api_key,
+        headers: secret_headers(entry.get("headers"), defaults),
+        request_headers: secret_headers(entry.get("request").and_then(|request| request.get("headers")), defaults),
+        request_auth: entry.get("request").and_then(|r| r.get("auth")).and_then(|auth| request_auth(auth, defaults)),
+        auth_header: entry.get("authHeader").and_then(Value::as_bool),
+        own_models: entry.get("models").is_some_and(Value::is_array),
         models: models.collect(),
     }
 }

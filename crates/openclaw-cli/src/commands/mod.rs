@@ -12,6 +12,7 @@ mod model_list;
 mod model_names;
 mod model_settings;
 mod onboard;
+mod probe;
 mod secrets;
 mod setup_ask;
 mod setup_plan;
@@ -135,15 +136,12 @@ fn try_run(arguments: &[OsString]) -> Result<u8, Failure> {
     match &models.command {
         None => {
             let form = status::Form::of(models.status_json, models.status_plain)?;
-            status::run(&open()?, form, models.check, innermost(&[&models.agent]))
+            status::run(&open()?, form, models.check, innermost(&[&models.agent]), None)
         }
         Some(ModelsCommand::Status(args)) => {
             let form = status::Form::of(args.output.json, args.output.plain)?;
-            status::check_probe(&args.probe, form)?;
-            if args.probe.probe {
-                return Err(upstream::hand_over(&tree, "models status --probe", arguments));
-            }
-            status::run(&open()?, form, args.check, innermost(&[&args.agent, &models.agent]))
+            let probing = status::check_probe(&args.probe, form)?;
+            status::run(&open()?, form, args.check, innermost(&[&args.agent, &models.agent]), probing.as_ref())
         }
         Some(ModelsCommand::List(args)) => {
             let form = status::Form::of(args.output.json, args.output.plain)?;

@@ -4,6 +4,7 @@ use auth_core::StatusReport;
 use auth_store::AgentAuth;
 
 use super::Session;
+use super::probe::{self, CANCELLED_EXIT, Probed, STRICT_EXIT, Settings};
 use crate::args::Probe;
 use crate::failure::Failure;
 use crate::output::{Page, print_json, print_text};
@@ -29,27 +30,21 @@ impl Form {
 }
 
 /// Checks the probe options, whether a probe was asked for or not (spec 02 section 1).
-pub(crate) fn check_probe(probe: &Probe, form: Form) -> Result<(), Failure> {
+pub(crate) fn check_probe(probe: &Probe, form: Form) -> Result<Option<Settings>, Failure> {
     if probe.probe && form == Form::Plain {
         return Err(Failure::new("--probe cannot be used with --plain output."));
     }
-    let positive = |text: &Option<String>| match text {
-        Some(text) => text.trim().parse().is_ok_and(|n: f64| n.is_finite() && n > 0.0),
-        None => true,
-    };
-    if !positive(&probe.probe_timeout) {
-        return Err(Failure::new("--probe-timeout must be a positive number (ms)."));
-    }
-    if !positive(&probe.probe_concurrency) {
-        return Err(Failure::new("--probe-concurrency must be > 0."));
-    }
-    if !positive(&probe.probe_max_tokens) {
-        return Err(Failure::new("--probe-max-tokens must be > 0."));
-    }
-    Ok(())
+    let settings = Settings::read(probe)?;
+    Ok(probe.probe.then_some(settings))
 }
 
-pub(crate) fn run(session: &Session, form: Form, check: bool, agent: Option<&str>) -> Result<u8, Failure> {
+pub(crate) fn run(
+    session: &Session,
+    form: Form,
+    check: bool,
+    agent: Option<&str>,
+    probing: Option<&Settings>,
+) -> Result<u8, Failure> {
     let state = &session.state;
     let auth = state.status_auth(agent, &session.host)?;
     let report = StatusReport::build(&state.situation(&auth), auth.agent.as_ref());
@@ -58,17 +53,32 @@ pub(crate) fn run(session: &Session, form: Form, check: bool, agent: Option<&str
         note_other_directory(session, &auth)?;
     }
     let asked = agent.is_some();
+    let probed = probing.map(|settings| probe::probe(session, &auth, auth.agent.as_ref(), settings)).transpose()?;
     match form {
         Form::Plain => print_text(&format!("{}\n", report.models.resolved_default))?,
-        Form::Json => print_json(&status_json::document(state, &auth, &report, asked))?,
+        Form::Json => {
+            let rows = probed.as_ref().map(Probed::document);
+            print_json(&status_json::document(state, &auth, &report, asked, rows))?;
+        }
         Form::Human => {
             let mut page = Page::for_stdout(session.no_color);
             status_human::render(&mut page, state, &auth, &report, asked);
+            if let Some(probed) = &probed {
+                probed.render(&mut page);
+            }
             page.print()?;
         }
     }
     let verdict = report.check(!auth.view.errors.is_empty());
-    Ok(if check { verdict.exit_code() } else { 0 })
+    let code = if check { verdict.exit_code() } else { 0 };
+    let strict = probing.is_some_and(|settings| settings.strict) && probed.as_ref().is_some_and(Probed::is_troubled);
+    Ok(match (probed, code) {
+        (Some(probed), _) if probed.cancelled => CANCELLED_EXIT,
+        // What has failed already weighs more than a probe, a probe more than what is about to end.
+        (_, 1) => 1,
+        _ if strict => STRICT_EXIT,
+        _ => code,
+    })
 }
 
 /// Says on standard error what the report left out.

@@ -49,6 +49,8 @@ struct Auth<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     secret_ref_errors: Vec<RefError<'a>>,
     oauth: OAuth<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probes: Option<Value>,
 }
 
 #[derive(Serialize)]
@@ -164,6 +166,7 @@ pub(crate) fn document<'a>(
     auth: &'a AgentAuth,
     report: &'a StatusReport,
     asked: bool,
+    probes: Option<Value>,
 ) -> Document<'a> {
     let models = &report.models;
     let source = |own: bool| if own { "agent" } else { "defaults" };
@@ -186,7 +189,7 @@ pub(crate) fn document<'a>(
         }),
         aliases: report.aliases.iter().map(|(alias, key)| (alias.clone(), Value::from(key.as_str()))).collect(),
         allowed: &report.allowed,
-        auth: auth_section(state, auth, report, &places),
+        auth: Auth { probes, ..auth_section(state, auth, report, &places) },
     }
 }
 
@@ -239,6 +242,7 @@ fn auth_section<'a>(state: &'a State, auth: &'a AgentAuth, report: &'a StatusRep
             .iter()
             .map(|error| RefError { path: &error.path, message: &error.message })
             .collect(),
+        probes: None,
         oauth: OAuth { warn_after_ms: WARN_AFTER_MS, providers: providers.collect(), profiles },
     }
 }

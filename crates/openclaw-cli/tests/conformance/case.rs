@@ -6,10 +6,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+
+use crate::server::{Arrived, Log, Server};
 
 /// One case file.
 #[derive(Deserialize)]
@@ -26,6 +29,11 @@ pub(crate) struct Case {
     pub(crate) expect: Vec<Expect>,
     #[serde(default)]
     pub(crate) expect_files: Map<String, Value>,
+    /// Loopback servers by name; `{{SERVER:name}}` is the address of one.
+    #[serde(default)]
+    pub(crate) servers: Map<String, Value>,
+    /// What must have arrived at them, in order or in any.
+    pub(crate) expect_requests: Option<Value>,
     /// Whether a document may have no keys beyond those expected.
     #[serde(default)]
     pub(crate) exact: bool,
@@ -64,6 +72,7 @@ pub(crate) struct Expect {
 pub(crate) struct Context {
     pub(crate) home: PathBuf,
     pub(crate) now_ms: i64,
+    pub(crate) servers: BTreeMap<String, String>,
 }
 
 /// What one step printed.
@@ -77,6 +86,7 @@ pub(crate) struct Printed {
 pub(crate) struct Run {
     pub(crate) context: Context,
     pub(crate) printed: Vec<Printed>,
+    pub(crate) arrived: Vec<Arrived>,
     _home: tempfile::TempDir,
 }
 
@@ -109,7 +119,8 @@ impl Context {
             rest = &rest[end..];
         }
         out.push_str(rest);
-        out.replace("{{HOME}}", &self.home.to_string_lossy())
+        let out = out.replace("{{HOME}}", &self.home.to_string_lossy());
+        self.servers.iter().fold(out, |out, (name, address)| out.replace(&format!("{{{{SERVER:{name}}}}}"), address))
     }
 
     /// `{{NOW}}`, `{{NOW+MS}}`, `{{NOW-MS}}`.
@@ -123,13 +134,26 @@ impl Context {
 pub(crate) fn execute(case: &Case, binary: &Path) -> io::Result<Run> {
     let home = tempfile::Builder::new().prefix("conformance-").tempdir()?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let context =
-        Context { home: home.path().canonicalize()?, now_ms: i64::try_from(now.as_millis()).unwrap_or_default() };
+    let log = Log::default();
+    let mut routes = Vec::new();
+    let mut servers = BTreeMap::new();
+    for (name, spec) in &case.servers {
+        let shared = Arc::new(Mutex::new(Value::Null));
+        let server = Server::start(name, Arc::clone(&shared), &log)?;
+        servers.insert(name.clone(), format!("http://{}", server.address));
+        routes.push((shared, spec));
+    }
+    let now_ms = i64::try_from(now.as_millis()).unwrap_or_default();
+    let context = Context { home: home.path().canonicalize()?, now_ms, servers };
+    for (shared, spec) in routes {
+        *shared.lock().unwrap_or_else(PoisonError::into_inner) = context.fill(spec);
+    }
     for (path, content) in &case.files {
         put(&context.home.join(path), &context.fill(content))?;
     }
     let printed = case.run.iter().map(|step| run_step(case, step, binary, &context)).collect::<io::Result<_>>()?;
-    Ok(Run { context, printed, _home: home })
+    let arrived = log.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Ok(Run { context, printed, arrived, _home: home })
 }
 
 fn put(path: &Path, content: &Value) -> io::Result<()> {

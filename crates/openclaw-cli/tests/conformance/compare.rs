@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::{Map, Value, json};
 
 use crate::case::{Case, Context, Expect, Printed, Run};
+use crate::server::Arrived;
 
 /// How far a time may be off, in milliseconds.
 const TOLERANCE_MS: f64 = 120_000.0;
@@ -22,7 +23,51 @@ pub(crate) fn check(case: &Case, run: &Run) -> Vec<String> {
         let found = check_file(path, &expect, &run.context);
         problems.extend(found.into_iter().map(|problem| format!("{path}{problem}")));
     }
+    problems.extend(check_requests(case, run));
     problems
+}
+
+/// Everything about the requests that is not as expected.
+fn check_requests(case: &Case, run: &Run) -> Vec<String> {
+    let Some(wanted) = &case.expect_requests else { return Vec::new() };
+    let wanted = run.context.fill(wanted);
+    let any_order = wanted.is_object();
+    let rows = if any_order { &wanted["requests"] } else { &wanted };
+    let mut left: Vec<&Arrived> = run.arrived.iter().collect();
+    for (at, row) in rows.as_array().into_iter().flatten().enumerate() {
+        let reach = if any_order { left.len() } else { left.len().min(1) };
+        match left[..reach].iter().position(|request| fits(row, request, &run.context)) {
+            Some(place) => drop(left.remove(place)),
+            None => {
+                let got: Vec<String> =
+                    left.iter().take(3).map(|r| format!("{} {} {:?}", r.method, r.path, r.headers)).collect();
+                return vec![format!("request {}: want {row}, got {got:?}", at + 1)];
+            }
+        }
+    }
+    left.iter().map(|request| format!("unexpected request: {} {}", request.method, request.path)).collect()
+}
+
+fn fits(row: &Value, request: &Arrived, context: &Context) -> bool {
+    let text = |name: &str| row.get(name).and_then(Value::as_str);
+    let texts = |name: &str| row.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let same = |name: &str, got: &str| text(name).is_none_or(|wanted| wanted == got);
+    let path = text("path").is_none_or(|wanted| match wanted.strip_suffix('*') {
+        Some(start) => request.path.starts_with(start),
+        None => request.path == wanted,
+    });
+    let headers = row.get("headers").and_then(Value::as_object).into_iter().flatten();
+    let headers = headers.into_iter().all(|(name, wanted)| {
+        let got = request.headers.get(&name.to_lowercase()).unwrap_or(&Value::Null);
+        differences(wanted, got, context, "", false).is_empty()
+    });
+    same("server", &request.server)
+        && same("method", &request.method)
+        && path
+        && headers
+        && !texts("headers_lack").any(|name| request.headers.contains_key(&name.to_lowercase()))
+        && texts("body_has").all(|part| request.body.contains(part))
+        && !texts("body_lacks").any(|part| request.body.contains(part))
 }
 
 fn check_step(case: &Case, expect: &Expect, printed: &Printed, context: &Context) -> Vec<String> {

@@ -7,6 +7,7 @@
 mod case;
 mod compare;
 mod leaks;
+mod server;
 
 use std::path::{Path, PathBuf};
 

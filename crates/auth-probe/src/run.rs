@@ -1,0 +1,403 @@
+//! Sending the requests of a plan: several at once, each within its deadline, no retry, no redirect
+//! (spec 03 section 5.6).
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use auth_core::failure::{ProbeStatus, Reason, Signal, classify_probe};
+use auth_core::secrets::Redactor;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Response};
+use tokio::task::JoinSet;
+
+use crate::wire::{
+    ApiKind, FreeVerdict, Method, Progress, Reader, Request, StreamError, Value, error_text, free_verdict,
+};
+
+/// The most that is read of an answer that is an error, in bytes.
+const MAX_ERROR_BODY: usize = 64 * 1024;
+/// The most that is read of the answer of a free check, in bytes.
+const MAX_CHECK_BODY: usize = 1024 * 1024;
+/// The most that is shown of an error, in characters.
+const MAX_SHOWN: usize = 600;
+
+/// One request of a plan.
+#[derive(Debug)]
+pub struct Job {
+    /// What is sent.
+    pub request: Request,
+    /// How the answer is read.
+    pub kind: ApiKind,
+    /// The check, when it is one that costs nothing.
+    pub check: Option<&'static str>,
+    /// The provider, for what its texts mean.
+    pub provider: String,
+    /// Whether the model was chosen here: that it is gone then says nothing about the key.
+    pub usual_model: bool,
+}
+
+/// Bounds of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long one request may take, answer included, in milliseconds.
+    pub timeout_ms: u64,
+    /// How many are under way at once.
+    pub concurrency: usize,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug)]
+pub struct LiveRow {
+    /// The verdict.
+    pub status: ProbeStatus,
+    /// Why it is not good.
+    pub reason: Option<Reason>,
+    /// What the other side said, without secrets.
+    pub error: Option<String>,
+    /// From sending to the verdict, in milliseconds.
+    pub latency_ms: u64,
+    /// The status of the answer.
+    pub http_status: Option<u16>,
+    /// When to try again, in milliseconds from the answer.
+    pub retry_after_ms: Option<u64>,
+    /// The name that the other side gave the request.
+    pub request_id: Option<String>,
+    /// What is left of the quota, as the other side says it.
+    pub quota: Vec<(String, String)>,
+}
+
+impl LiveRow {
+    fn new(status: ProbeStatus, reason: Option<Reason>, error: Option<String>) -> Self {
+        let (latency_ms, quota) = (0, Vec::new());
+        Self { status, reason, error, latency_ms, http_status: None, retry_after_ms: None, request_id: None, quota }
+    }
+
+    fn failed(reason: Reason, error: impl Into<String>) -> Self {
+        Self::new(reason.status(), Some(reason), Some(error.into()))
+    }
+
+    /// The row of a request that was given up because the user said so.
+    pub fn cancelled() -> Self {
+        Self::failed(Reason::Cancelled, "cancelled")
+    }
+}
+
+/// What requests go out through.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// Through the proxy that the environment names.
+    usual: Client,
+    /// To this machine, never through a proxy.
+    local: Client,
+}
+
+impl Clients {
+    /// Makes the clients. `extra_roots` are further certificates in PEM, from `NODE_EXTRA_CA_CERTS`.
+    ///
+    /// # Errors
+    ///
+    /// When the certificates cannot be read, or TLS cannot be set up.
+    pub fn new(extra_roots: Option<&[u8]>) -> Result<Self, String> {
+        // A second call finds one installed, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let build = |local: bool| {
+            let mut builder = Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .http1_only()
+                .referer(false)
+                .retry(reqwest::retry::never());
+            if local {
+                builder = builder.no_proxy();
+            }
+            if let Some(pem) = extra_roots {
+                let roots = reqwest::Certificate::from_pem_bundle(pem)
+                    .map_err(|_| "the extra certificates are not PEM".to_owned())?;
+                builder = builder.tls_certs_merge(roots);
+            }
+            builder.build().map_err(|error| chain(&error))
+        };
+        Ok(Self { usual: build(false)?, local: build(true)? })
+    }
+
+    fn of(&self, url: &str) -> &Client {
+        let host = auth_core::host_of(url).unwrap_or_default();
+        let is_local = host == "localhost" || host == "[::1]" || host.starts_with("127.");
+        if is_local { &self.local } else { &self.usual }
+    }
+}
+
+/// The rows of a run, in the order of its jobs, and whether the user ended it.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// One row for each job.
+    pub rows: Vec<LiveRow>,
+    /// Whether it was ended before all had answered.
+    pub cancelled: bool,
+}
+
+/// Sends the requests and tells of each when it is done. Equal requests are sent once. `redactor` knows every secret of
+/// the plan.
+pub async fn run(
+    jobs: Vec<Job>,
+    limits: Limits,
+    clients: &Clients,
+    redactor: &Redactor,
+    on_done: &mut dyn FnMut(usize, &LiveRow),
+) -> Outcome {
+    let mut rows: Vec<Option<LiveRow>> = jobs.iter().map(|_| None).collect();
+    let mut twins: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut first: Vec<usize> = Vec::new();
+    for (at, job) in jobs.iter().enumerate() {
+        let same = twins.entry(identity(job)).or_default();
+        if same.is_empty() {
+            first.push(at);
+        }
+        same.push(at);
+    }
+    let jobs: Vec<Arc<Job>> = jobs.into_iter().map(Arc::new).collect();
+    let mut waiting = first.into_iter();
+    let mut under_way = JoinSet::new();
+    let mut cancelled = false;
+    let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
+    loop {
+        while under_way.len() < limits.concurrency.max(1)
+            && let Some(at) = waiting.next()
+        {
+            let (job, clients, redactor) = (Arc::clone(&jobs[at]), clients.clone(), redactor.clone());
+            let timeout = Duration::from_millis(limits.timeout_ms);
+            under_way.spawn(async move { (at, ask(&job, &clients, timeout, &redactor).await) });
+        }
+        let done = tokio::select! {
+            done = under_way.join_next() => done,
+            _ = &mut interrupt => {
+                cancelled = true;
+                under_way.abort_all();
+                break;
+            }
+        };
+        match done {
+            None => break,
+            Some(Ok((at, row))) => {
+                for twin in twins.get(&identity(&jobs[at])).into_iter().flatten() {
+                    on_done(*twin, &row);
+                    rows[*twin] = Some(row.clone());
+                }
+            }
+            // A task that was aborted has no row; it is reported as cancelled.
+            Some(Err(_)) => {}
+        }
+    }
+    Outcome { rows: rows.into_iter().map(|row| row.unwrap_or_else(LiveRow::cancelled)).collect(), cancelled }
+}
+
+/// What makes two requests the same: place, content and credential.
+fn identity(job: &Job) -> String {
+    let headers = job.request.headers.iter().map(|(name, value)| match value {
+        Value::Plain(text) => format!("{name}:{text}"),
+        Value::Secret { prefix, secret } => format!("{name}:{prefix}{}", secret.fingerprint()),
+    });
+    let mut parts: Vec<String> = headers.filter(|header| !header.starts_with("session_id:")).collect();
+    parts.push(job.request.url.clone());
+    parts.extend(job.request.body.clone());
+    parts.join("\n")
+}
+
+/// Sends one request and judges the answer, within the deadline.
+async fn ask(job: &Job, clients: &Clients, timeout: Duration, redactor: &Redactor) -> LiveRow {
+    let start = Instant::now();
+    let mut row = match tokio::time::timeout(timeout, exchange(job, clients)).await {
+        Ok(row) => row,
+        Err(_) => LiveRow::failed(Reason::Timeout, format!("no complete answer within {} ms", timeout.as_millis())),
+    };
+    row.latency_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    row.error = row.error.map(|text| redactor.redact(&text).chars().take(MAX_SHOWN).collect());
+    if row.reason == Some(Reason::ModelNotFound) && job.usual_model {
+        let more = "the key was neither confirmed nor refused; choose a model with openclaw models set, or use --probe-mode free";
+        row.error = Some(row.error.map_or_else(|| more.to_owned(), |text| format!("{text} ({more})")));
+    }
+    row
+}
+
+async fn exchange(job: &Job, clients: &Clients) -> LiveRow {
+    let client = clients.of(&job.request.url);
+    let builder = match job.request.method {
+        Method::Get => client.get(&job.request.url),
+        Method::Post => client.post(&job.request.url),
+    };
+    let headers = match headers_of(&job.request) {
+        Ok(headers) => headers,
+        Err(name) => return LiveRow::failed(Reason::Format, format!("the value of the header {name} cannot be sent")),
+    };
+    let builder = match &job.request.body {
+        Some(body) => builder.body(body.clone()),
+        None => builder,
+    };
+    let response = match builder.headers(headers).send().await {
+        Ok(response) => response,
+        Err(error) => return unreachable_row(&error, &job.request.url),
+    };
+    let status = response.status().as_u16();
+    let said = Said::of(response.headers());
+    let mut row = match status {
+        200..=299 => match job.check {
+            Some(check) => checked(job, check, response).await,
+            None => answered(job, response).await,
+        },
+        300..=399 => redirected(&response),
+        404 | 405 | 501 if job.check.is_some() => LiveRow::failed(
+            Reason::NoFreeCheck,
+            format!("{status}: this endpoint has no free check; use --probe-mode live"),
+        ),
+        _ => {
+            let body = read_body(response, MAX_ERROR_BODY).await.unwrap_or_default();
+            let (message, code) = error_text(job.kind, status, &body);
+            refused(job, Some(status), code.as_deref(), &message)
+        }
+    };
+    row.http_status = Some(status);
+    row.retry_after_ms = said.retry_after_ms;
+    row.request_id = said.request_id;
+    row.quota = said.quota;
+    row
+}
+
+fn headers_of(request: &Request) -> Result<HeaderMap, &str> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &request.headers {
+        let fault = |_| name.as_str();
+        let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| name.as_str())?;
+        let value = match value {
+            Value::Plain(text) => HeaderValue::from_str(text).map_err(fault)?,
+            Value::Secret { prefix, secret } => {
+                let text = auth_core::Secret::new(format!("{prefix}{}", secret.reveal()));
+                // Characters up to U+00FF go out as one byte each.
+                let bytes: Vec<u8> = text.reveal().chars().map(|c| u8::try_from(c).unwrap_or(b'?')).collect();
+                let mut value = HeaderValue::from_bytes(&bytes).map_err(fault)?;
+                value.set_sensitive(true);
+                value
+            }
+        };
+        headers.insert(key, value);
+    }
+    Ok(headers)
+}
+
+/// What the headers of an answer say beside it.
+struct Said {
+    retry_after_ms: Option<u64>,
+    request_id: Option<String>,
+    quota: Vec<(String, String)>,
+}
+
+impl Said {
+    fn of(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+        let seconds = |text: &str| text.parse::<f64>().ok().filter(|s| s.is_finite() && *s >= 0.0);
+        let in_ms = text("retry-after-ms").and_then(seconds).map(|ms| Duration::from_secs_f64(ms.min(1e9) / 1000.0));
+        let in_seconds = || text("retry-after").and_then(seconds).map(|s| Duration::from_secs_f64(s.min(1e9)));
+        let wait = in_ms.or_else(in_seconds);
+        let plain = |text: &str| text.chars().filter(|c| !c.is_control()).take(120).collect::<String>();
+        let quota = headers
+            .iter()
+            .filter(|(name, _)| name.as_str().contains("ratelimit"))
+            .filter_map(|(name, value)| Some((name.as_str().to_owned(), plain(value.to_str().ok()?))))
+            .take(20);
+        Self {
+            retry_after_ms: wait.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
+            request_id: text("request-id").or_else(|| text("x-request-id")).map(plain),
+            quota: quota.collect(),
+        }
+    }
+}
+
+/// Reads the answer of a model until it is certain.
+async fn answered(job: &Job, mut response: Response) -> LiveRow {
+    let mut reader = Reader::new(job.kind);
+    loop {
+        let progress = match response.chunk().await {
+            Ok(Some(bytes)) => reader.push(&bytes),
+            Ok(None) => return ended(job, reader.finish()),
+            Err(error) => return broken(&error),
+        };
+        if !matches!(progress, Progress::More) {
+            return ended(job, progress);
+        }
+    }
+}
+
+fn ended(job: &Job, progress: Progress) -> LiveRow {
+    match progress {
+        Progress::Done => LiveRow::new(ProbeStatus::Ok, None, None),
+        Progress::More => LiveRow::failed(Reason::InvalidResponse, "the answer ended early"),
+        Progress::Failed(StreamError::Invalid(what)) => LiveRow::failed(Reason::InvalidResponse, what),
+        Progress::Failed(StreamError::Reported { status, code, message }) => {
+            refused(job, status, code.as_deref(), &message)
+        }
+    }
+}
+
+async fn checked(job: &Job, check: &'static str, response: Response) -> LiveRow {
+    let body = match read_body(response, MAX_CHECK_BODY).await {
+        Ok(body) => body,
+        Err(error) => return broken(&error),
+    };
+    match free_verdict(&job.provider, check, &body) {
+        FreeVerdict::Ok => LiveRow::new(ProbeStatus::Ok, None, None),
+        FreeVerdict::Billing(text) => LiveRow::failed(Reason::Billing, text),
+        FreeVerdict::RateLimit(text) => LiveRow::failed(Reason::RateLimit, text),
+        FreeVerdict::Format => LiveRow::failed(Reason::InvalidResponse, "the answer is not JSON"),
+    }
+}
+
+/// Reads a body up to a limit; what comes after it is not read.
+async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(bytes) = response.chunk().await? {
+        let room = limit - body.len();
+        body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if body.len() >= limit {
+            break;
+        }
+    }
+    Ok(body)
+}
+
+fn refused(job: &Job, status: Option<u16>, code: Option<&str>, message: &str) -> LiveRow {
+    let reason = classify_probe(&Signal { status, code, message, provider: &job.provider });
+    let bucket = reason.map_or(ProbeStatus::Unknown, Reason::status);
+    LiveRow::new(bucket, reason, Some(message.to_owned()))
+}
+
+fn redirected(response: &Response) -> LiveRow {
+    let location = response.headers().get("location").and_then(|value| value.to_str().ok());
+    let host = location.and_then(auth_core::host_of).unwrap_or_else(|| "the same host".to_owned());
+    let status = response.status().as_u16();
+    LiveRow::failed(Reason::RedirectRefused, format!("{status}: redirects to {host}, which is not followed"))
+}
+
+fn unreachable_row(error: &reqwest::Error, url: &str) -> LiveRow {
+    let text = chain(error);
+    let host = auth_core::host_of(url).unwrap_or_default();
+    let lower = text.to_lowercase();
+    if lower.contains("certificate") {
+        return LiveRow { status: ProbeStatus::Unknown, ..LiveRow::failed(Reason::Tls, format!("{host}: {text}")) };
+    }
+    LiveRow::failed(Reason::Network, format!("{host}: {text}"))
+}
+
+fn broken(error: &reqwest::Error) -> LiveRow {
+    LiveRow::failed(Reason::InvalidResponse, format!("the answer broke off: {}", chain(error)))
+}
+
+/// What is wrong, from the outside to the cause, without the URL.
+fn chain(error: &dyn Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut at = error.source();
+    while let Some(cause) = at {
+        parts.push(cause.to_string());
+        at = cause.source();
+    }
+    parts.pop().unwrap_or_else(|| "the request could not be made".to_owned())
+}
