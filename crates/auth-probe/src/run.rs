@@ -220,23 +220,40 @@ async fn ask(job: &Job, clients: &Clients, timeout: Duration, redactor: &Redacto
     row
 }
 
-async fn exchange(job: &Job, clients: &Clients) -> LiveRow {
-    let client = clients.of(&job.request.url);
-    let builder = match job.request.method {
-        Method::Get => client.get(&job.request.url),
-        Method::Post => client.post(&job.request.url),
+/// Sends a request.
+async fn send(request: &Request, clients: &Clients) -> Result<Response, LiveRow> {
+    let client = clients.of(&request.url);
+    let builder = match request.method {
+        Method::Get => client.get(&request.url),
+        Method::Post => client.post(&request.url),
     };
-    let headers = match headers_of(&job.request) {
-        Ok(headers) => headers,
-        Err(name) => return LiveRow::failed(Reason::Format, format!("the value of the header {name} cannot be sent")),
-    };
-    let builder = match &job.request.body {
+    let headers = headers_of(request)
+        .map_err(|name| LiveRow::failed(Reason::Format, format!("the value of the header {name} cannot be sent")))?;
+    let builder = match &request.body {
         Some(body) => builder.body(body.clone()),
         None => builder,
     };
-    let response = match builder.headers(headers).send().await {
+    builder.headers(headers).send().await.map_err(|error| unreachable_row(&error, &request.url))
+}
+
+/// Sends one request and gives the status of its answer, which is not read.
+///
+/// # Errors
+///
+/// Why there is no answer: [`Reason::Timeout`], [`Reason::Network`], [`Reason::Tls`], or [`Reason::Format`] for a
+/// request that cannot be sent.
+pub async fn status_of(request: &Request, clients: &Clients, timeout: Duration) -> Result<u16, Reason> {
+    match tokio::time::timeout(timeout, send(request, clients)).await {
+        Ok(Ok(response)) => Ok(response.status().as_u16()),
+        Ok(Err(row)) => Err(row.reason.unwrap_or(Reason::Network)),
+        Err(_) => Err(Reason::Timeout),
+    }
+}
+
+async fn exchange(job: &Job, clients: &Clients) -> LiveRow {
+    let response = match send(&job.request, clients).await {
         Ok(response) => response,
-        Err(error) => return unreachable_row(&error, &job.request.url),
+        Err(row) => return row,
     };
     let status = response.status().as_u16();
     let said = Said::of(response.headers());

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use auth_core::Secret;
+use auth_core::failure::Reason;
+use auth_probe::wire::{Method, Request, Value};
+use auth_probe::{Clients, status_of};
 use serde_json::json;
-use ureq::Agent;
-use ureq::tls::{RootCerts, TlsConfig};
 
 /// Names this program to the other side.
 const USER_AGENT: &str = concat!("openclaw-auth/", env!("CARGO_PKG_VERSION"));
@@ -47,21 +48,38 @@ impl Endpoints for Network {
             "max_tokens": 1,
             "messages": [{ "role": "user", "content": "Hi" }],
         });
-        let mut post = agent(request.timeout).post(url).header("content-type", "application/json");
+        let plain = |name: &str, text: &str| (name.to_owned(), Value::Plain(text.to_owned()));
+        let mut headers = vec![plain("user-agent", USER_AGENT), plain("content-type", "application/json")];
         if anthropic {
-            post = post.header("anthropic-version", "2023-06-01");
+            headers.push(plain("anthropic-version", "2023-06-01"));
         }
-        post = match request.key {
-            Some(key) if anthropic => post.header("x-api-key", key.reveal()),
-            Some(key) => post.header("authorization", format!("Bearer {}", key.reveal())),
-            None => post,
-        };
-        answered(post.send(body.to_string()))
+        if let Some(secret) = request.key.cloned() {
+            let (name, prefix) = if anthropic { ("x-api-key", "") } else { ("authorization", "Bearer ") };
+            headers.push((name.to_owned(), Value::Secret { prefix, secret }));
+        }
+        answered(&Request { method: Method::Post, url, headers, body: Some(body.to_string()) }, request.timeout)
     }
 
     fn ollama(&self, base_url: &str) -> Result<(), String> {
         let url = format!("{}/api/tags", base_url.trim_end_matches('/'));
-        answered(agent(Duration::from_secs(5)).get(url).call())
+        let headers = vec![("user-agent".to_owned(), Value::Plain(USER_AGENT.to_owned()))];
+        answered(&Request { method: Method::Get, url, headers, body: None }, Duration::from_secs(5))
+    }
+}
+
+/// Sends a request through the client of live probes: no redirect is followed, so that a key goes where it was meant to
+/// go and nowhere else.
+fn answered(request: &Request, timeout: Duration) -> Result<(), String> {
+    let clients = Clients::new(None)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+    match runtime.block_on(status_of(request, &clients, timeout)) {
+        Ok(200..=299) => Ok(()),
+        Ok(status) => Err(format!("HTTP status {status}")),
+        Err(Reason::Timeout) => Err("no answer in time".to_owned()),
+        Err(Reason::Tls) => Err("no trusted TLS connection".to_owned()),
+        Err(Reason::Network) => Err("no connection".to_owned()),
+        Err(_) => Err("no proper answer".to_owned()),
     }
 }
 
@@ -75,32 +93,6 @@ impl Endpoints for Offline {
 
     fn ollama(&self, _base_url: &str) -> Result<(), String> {
         Ok(())
-    }
-}
-
-/// A client without redirects: a key goes where it was meant to go and nowhere else.
-fn agent(timeout: Duration) -> Agent {
-    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
-    Agent::config_builder()
-        .timeout_global(Some(timeout))
-        .max_redirects(0)
-        .http_status_as_error(false)
-        .tls_config(tls)
-        .user_agent(USER_AGENT)
-        .build()
-        .into()
-}
-
-fn answered(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<(), String> {
-    match result {
-        Ok(response) if response.status().is_success() => Ok(()),
-        Ok(response) => Err(format!("HTTP status {}", response.status().as_u16())),
-        Err(ureq::Error::Timeout(_)) => Err("no answer in time".to_owned()),
-        Err(ureq::Error::Io(error)) => Err(error.kind().to_string()),
-        Err(ureq::Error::HostNotFound) => Err("no such host".to_owned()),
-        Err(ureq::Error::ConnectionFailed) => Err("no connection".to_owned()),
-        Err(ureq::Error::Tls(_) | ureq::Error::Rustls(_)) => Err("no trusted TLS connection".to_owned()),
-        Err(_) => Err("no proper answer".to_owned()),
     }
 }
 
