@@ -144,6 +144,23 @@ impl Credential {
         }
     }
 
+    /// Whether it is the same secret, or comes from the same place, as the other.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same = |a: Option<&Secret>, b: Option<&Secret>| match (a, b) {
+            (Some(a), Some(b)) => a.is_same(b),
+            (None, None) => true,
+            _ => false,
+        };
+        if let (Self::OAuth { access: a, .. }, Self::OAuth { access: b, .. }) = (self, other) {
+            return same(a.as_ref(), b.as_ref());
+        }
+        self.kind() == other.kind()
+            && match (self.material(), other.material()) {
+                (Some(a), Some(b)) => a.reference() == b.reference() && same(a.inline(), b.inline()),
+                _ => false,
+            }
+    }
+
     /// The key or token of a static credential; `None` for logins.
     pub fn material(&self) -> Option<&Material> {
         match self {

@@ -54,6 +54,12 @@ impl ModelsInUse {
         }
     }
 
+    /// The models that a turn would try, in order: the primary, then its fallbacks.
+    pub fn chain(&self, config: &Config) -> Vec<ModelRef> {
+        let fallbacks = self.fallbacks.iter().filter_map(|text| resolve(text, config));
+        std::iter::once(self.resolved_default.clone()).chain(fallbacks).collect()
+    }
+
     /// Every model in use with the name of its role; references that mean nothing are left out.
     pub fn roles(&self, config: &Config) -> Vec<(String, ModelRef)> {
         let numbered = |role: &str, refs: &[String]| {

@@ -137,7 +137,11 @@ pub(crate) struct Status {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Live probes")]
-#[expect(clippy::struct_field_names, reason = "the names are those of the options")]
+#[expect(
+    clippy::struct_field_names,
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command line, by its name"
+)]
 pub(crate) struct Probe {
     /// Ask every provider whether its credential works, with one small request each
     #[arg(long)]
@@ -160,6 +164,15 @@ pub(crate) struct Probe {
     /// live asks a model; free costs no tokens, and tells nothing about credit
     #[arg(long, value_name = "live|free")]
     pub(crate) probe_mode: Option<String>,
+    /// Ask this model, with every credential of its provider; may be given several times
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) probe_model: Vec<String>,
+    /// Ask the primary model and each of its fallbacks
+    #[arg(long)]
+    pub(crate) probe_all_models: bool,
+    /// Record the outcome for each profile, as a turn would: last use, cooldowns
+    #[arg(long)]
+    pub(crate) probe_record: bool,
     /// Exit 3 unless every row is ok
     #[arg(long)]
     pub(crate) probe_strict: bool,

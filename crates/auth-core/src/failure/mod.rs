@@ -13,6 +13,8 @@ mod tests;
 use matcher::any;
 use message::classify_text;
 
+use crate::usage::FailureReason;
+
 /// No more than this many bytes of a text are looked at.
 const MAX_BYTES: usize = 8 * 1024;
 
@@ -80,6 +82,31 @@ impl Reason {
             Self::UnsupportedProbe => "unsupported_probe",
             Self::NoFreeCheck => "no_free_check",
         }
+    }
+
+    /// What statistics keep of it (spec 07 section 6.3): nothing of a timeout, of a model that is not there, or of what
+    /// only a probe knows.
+    pub fn recorded(self) -> Option<FailureReason> {
+        Some(match self {
+            Self::Auth => FailureReason::Auth,
+            Self::AuthPermanent => FailureReason::AuthPermanent,
+            Self::RateLimit => FailureReason::RateLimit,
+            Self::Overloaded => FailureReason::Overloaded,
+            Self::Billing => FailureReason::Billing,
+            Self::Format => FailureReason::Format,
+            Self::SessionExpired => FailureReason::SessionExpired,
+            Self::Timeout
+            | Self::ModelNotFound
+            | Self::ContextOverflow
+            | Self::InvalidResponse
+            | Self::Network
+            | Self::Tls
+            | Self::RedirectRefused
+            | Self::Cancelled
+            | Self::InvalidToken
+            | Self::UnsupportedProbe
+            | Self::NoFreeCheck => return None,
+        })
     }
 
     /// The status of a probe that failed for this reason (spec 03 section 6.1).

@@ -3,7 +3,7 @@
 use super::endpoint::{Endpoint, usual_model};
 use crate::config::{AgentId, RequestAuth, SecretInput};
 use crate::credential::{Credential, Material};
-use crate::model::resolve;
+use crate::model::{ModelRef, resolve};
 use crate::order::{Eligibility, eligibility};
 use crate::profile::{Profile, ProfileId};
 use crate::provider::ProviderId;
@@ -22,6 +22,8 @@ pub struct ProbeOptions {
     pub profiles: Vec<String>,
     /// A check that costs nothing instead of a request to a model.
     pub free: bool,
+    /// These models, with every credential of their providers; one per provider when empty.
+    pub models: Vec<ModelRef>,
 }
 
 /// Where a row's credential comes from.
@@ -33,6 +35,8 @@ pub enum RowSource {
     Env,
     /// The key of the config.
     ConfigKey,
+    /// A model was named whose provider has no credential.
+    Nowhere,
 }
 
 impl RowSource {
@@ -42,6 +46,7 @@ impl RowSource {
             Self::Profile => "profile",
             Self::Env => "env",
             Self::ConfigKey => "models.json",
+            Self::Nowhere => "none",
         }
     }
 }
@@ -174,14 +179,23 @@ impl ProbePlan {
         let roles = models.roles(situation.config);
         let wanted = options.provider.as_deref().map(ProviderId::normalise);
         let mut ids: Vec<ProviderId> = Vec::new();
-        for row in candidate_rows(situation, &roles) {
-            let id = ProviderId::normalise(&row);
+        let of_models = options.models.iter().map(ModelRef::provider_id);
+        let candidates: Vec<ProviderId> = if options.models.is_empty() {
+            candidate_rows(situation, &roles).iter().map(|row| ProviderId::normalise(row)).collect()
+        } else {
+            of_models.collect()
+        };
+        for id in candidates {
             if wanted.as_ref().is_none_or(|wanted| *wanted == id) && !ids.contains(&id) {
                 ids.push(id);
             }
         }
         let mut plan = Self::default();
         for provider in ids {
+            if !options.models.is_empty() {
+                plan.rows.extend(of_named_models(situation, options, &provider));
+                continue;
+            }
             let used = roles.iter().map(|(_, model)| model.clone());
             let allowed = situation.config.models.iter().filter_map(|entry| resolve(&entry.key, situation.config));
             let configured = used.chain(allowed).find(|model| model.provider_id() == provider).map(|model| model.model);
@@ -190,6 +204,32 @@ impl ProbePlan {
         }
         plan
     }
+}
+
+/// The rows of the named models of one provider; what is left out is told once, not once per model.
+fn of_named_models(situation: &Situation<'_>, options: &ProbeOptions, provider: &ProviderId) -> Vec<ProbeRow> {
+    let mut rows: Vec<ProbeRow> = Vec::new();
+    let mut seen: Vec<&str> = Vec::new();
+    for model in options.models.iter().filter(|model| model.provider_id() == *provider) {
+        if seen.contains(&model.model.as_str()) {
+            continue;
+        }
+        seen.push(&model.model);
+        let planner = Planner::new(situation, options, provider.clone(), Some(model.model.clone()));
+        let of_model = planner.rows();
+        if of_model.is_empty() && options.profiles.is_empty() {
+            let step = planner.skip(SkipCode::MissingCredential, None);
+            rows.push(planner.row(RowSource::Nowhere, "no credential".to_owned(), "none", step));
+        }
+        for row in of_model {
+            let told = matches!(row.step, Step::Skip(_))
+                && rows.iter().any(|other| matches!(other.step, Step::Skip(_)) && other.label == row.label);
+            if !told {
+                rows.push(row);
+            }
+        }
+    }
+    rows
 }
 
 struct Planner<'a> {

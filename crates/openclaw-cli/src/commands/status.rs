@@ -53,7 +53,7 @@ pub(crate) fn run(
         note_other_directory(session, &auth)?;
     }
     let asked = agent.is_some();
-    let probed = probing.map(|settings| probe::probe(session, &auth, auth.agent.as_ref(), settings)).transpose()?;
+    let mut probed = probing.map(|settings| probe::probe(session, &auth, auth.agent.as_ref(), settings)).transpose()?;
     match form {
         Form::Plain => print_text(&format!("{}\n", report.models.resolved_default))?,
         Form::Json => {
@@ -68,6 +68,9 @@ pub(crate) fn run(
             }
             page.print()?;
         }
+    }
+    if let Some(failure) = probed.as_mut().and_then(|probed| probed.record_failure.take()) {
+        return Err(failure);
     }
     let verdict = report.check(!auth.view.errors.is_empty());
     let code = if check { verdict.exit_code() } else { 0 };
