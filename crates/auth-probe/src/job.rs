@@ -7,7 +7,10 @@ use auth_core::probe::{Endpoint, HeaderText};
 use auth_core::{Environment, Secret, host_of};
 
 use crate::run::Job;
-use crate::wire::{ApiKind, FreeCheck, Target, Value, codex_account_id, free_request, live_request};
+use crate::wire::{
+    ApiKind, AwsCredentials, FreeCheck, Request, Target, Value, codex_account_id, free_request, live_request,
+    region_of, sign,
+};
 
 /// What all requests of a run share.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +25,8 @@ pub struct JobSettings<'a> {
     pub session_id: &'a str,
     /// The variables.
     pub environment: &'a Environment,
+    /// The time, for requests that are signed.
+    pub now_ms: i64,
 }
 
 /// Makes the request of a row.
@@ -93,9 +98,38 @@ pub fn job(
             }
         }
     } else {
-        (live_request(&target), None)
+        let mut request = live_request(&target);
+        if kind == ApiKind::BedrockConverseStream && credential.is_none() {
+            sign_for_aws(&mut request, settings)?;
+        }
+        (request, None)
     };
     Ok(Job { request, kind, check, provider: provider.to_owned(), usual_model })
+}
+
+/// Signs a request to Bedrock with the keys of the environment, unless the config has a credential of its own for it.
+fn sign_for_aws(request: &mut Request, settings: JobSettings<'_>) -> Result<(), (Reason, String)> {
+    if request.headers.iter().any(|(name, _)| name == "authorization") {
+        return Ok(());
+    }
+    let environment = settings.environment;
+    let secret = |name: &str| environment.credential(name).map(|(secret, _)| secret);
+    let keys = environment.non_blank("AWS_ACCESS_KEY_ID").zip(secret("AWS_SECRET_ACCESS_KEY"));
+    let Some((access_key_id, secret_access_key)) = keys else {
+        let text = "Bedrock needs AWS_BEARER_TOKEN_BEDROCK, or AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY";
+        return Err((Reason::UnsupportedProbe, text.to_owned()));
+    };
+    let access_key_id = access_key_id.trim().to_owned();
+    let session_token = secret("AWS_SESSION_TOKEN");
+    let credentials = AwsCredentials { access_key_id, secret_access_key, session_token };
+    let host = host_of(&request.url).unwrap_or_default();
+    let region = region_of(&host)
+        .or_else(|| environment.non_blank("AWS_REGION"))
+        .or_else(|| environment.non_blank("AWS_DEFAULT_REGION"))
+        .map_or("us-east-1", str::trim)
+        .to_owned();
+    sign(request, &credentials, &region, "bedrock", settings.now_ms.div_euclid(1000));
+    Ok(())
 }
 
 /// What is to be said about an endpoint: a credential that leaves the machine without TLS.
@@ -114,6 +148,56 @@ pub fn warning(endpoint: &Endpoint) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bedrock_is_signed_with_the_keys_of_the_environment() {
+        let sent = |url: &str, key: Option<&Secret>, variables: &[(&str, &str)], header: Option<&str>| {
+            let environment =
+                Environment::from_process(variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())));
+            let headers = header.map(|text| ("Authorization".to_owned(), HeaderText::Plain(text.to_owned())));
+            let endpoint = Endpoint {
+                api: "bedrock-converse-stream".to_owned(),
+                base_url: url.to_owned(),
+                headers: headers.into_iter().collect(),
+                auth_header: false,
+                max_tokens_field: None,
+            };
+            let settings = JobSettings {
+                max_tokens: 8,
+                free: false,
+                user_agent: "openclaw/1.2.3",
+                session_id: "probe-1",
+                environment: &environment,
+                now_ms: 1_440_938_160_999,
+            };
+            let job = job("amazon-bedrock", Some("m:0"), &endpoint, key, true, settings)?;
+            let text = |value: Value| match value {
+                Value::Plain(text) => text,
+                Value::Secret { prefix, secret } => format!("{prefix}{}", secret.reveal()),
+            };
+            let headers =
+                job.request.headers.into_iter().filter(|(name, _)| name.starts_with('a') || name.starts_with("x-"));
+            Ok::<_, (Reason, String)>(headers.map(|(name, value)| (name, text(value))).collect::<Vec<_>>())
+        };
+        let url = "https://bedrock-runtime.eu-west-1.amazonaws.com";
+        let keys = [("AWS_ACCESS_KEY_ID", " AKIDEXAMPLE\n"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+        let with_token = [keys[0], keys[1], ("AWS_SESSION_TOKEN", "token"), ("AWS_REGION", "us-west-2")];
+        let headers = sent(url, None, &with_token, None).unwrap();
+        assert_eq!(headers[0], ("x-amz-date".to_owned(), "20150830T123600Z".to_owned()));
+        assert_eq!(headers[1], ("x-amz-security-token".to_owned(), "token".to_owned()));
+        let expected = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/eu-west-1/bedrock/aws4_request, SignedHeaders=content-type;host;x-amz-date;x-amz-security-token, Signature=";
+        assert!(headers[2].1.starts_with(expected), "{headers:?}");
+        // An address without a region leaves it to the variables.
+        let headers = sent("https://proxy.test", None, &with_token, None).unwrap();
+        assert!(headers[2].1.contains("/us-west-2/bedrock/"));
+        assert!(sent("https://proxy.test", None, &keys, None).unwrap()[1].1.contains("/us-east-1/bedrock/"));
+        // A bearer token or a header of the config is sent as it is.
+        let bearer = Secret::new("bearer");
+        let plain = |text: &str| vec![("authorization".to_owned(), text.to_owned())];
+        assert_eq!(sent(url, Some(&bearer), &keys, None).unwrap(), plain("Bearer bearer"));
+        assert_eq!(sent(url, None, &keys, Some("Basic x")).unwrap(), plain("Basic x"));
+        assert_eq!(sent(url, None, &keys[..1], None).unwrap_err().0, Reason::UnsupportedProbe);
+    }
 
     #[test]
     fn plain_http_to_elsewhere_is_worth_a_warning() {

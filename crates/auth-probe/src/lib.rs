@@ -6,8 +6,8 @@
 //!
 //! # Limitations
 //!
-//! Requests are HTTP/1.1. Bedrock is asked with bearer tokens only; requests signed with AWS keys and the token exchange
-//! of GitHub Copilot are not made.
+//! Requests are HTTP/1.1. Bedrock is asked with a bearer token or with AWS keys from the environment, not with AWS profiles
+//! or the roles of an instance; the token exchange of GitHub Copilot is not made.
 #![deny(missing_docs)]
 
 mod job;

@@ -175,6 +175,7 @@ fn request(provider: &str, entry: &Value) -> Result<Job, String> {
         user_agent: "openclaw/1.2.3",
         session_id: "probe-1",
         environment: &Environment::default(),
+        now_ms: NOW_MS,
     };
     job(provider, model.as_deref(), &endpoint, credential.as_ref(), false, settings).map_err(|(_, text)| text)
 }
@@ -201,6 +202,30 @@ fn every_provider_has_answers_or_a_reason() {
         assert!(reason.as_str().is_some_and(|reason| !reason.is_empty()), "{id}");
         assert!(request(id, &Value::Null).is_err(), "{id} can be asked: give its answers");
     }
+}
+
+/// The step of Bedrock's row with these variables.
+fn bedrock(variables: &[(&str, &str)]) -> (&'static str, Step) {
+    let config = json!({"agents": {"defaults": {"model": "amazon-bedrock/test-model"}}});
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let situation = Situation {
+        config: &Config::from_value(&config),
+        environment: &Environment::from_process(variables),
+        ambient: AmbientFacts::default(),
+        store: &AuthProfiles::default(),
+        refs: &ResolvedRefs::default(),
+        now: Timestamp::from_ms(NOW_MS),
+    };
+    let options = ProbeOptions { provider: Some("bedrock".to_owned()), ..ProbeOptions::default() };
+    let row = ProbePlan::build(&situation, None::<&AgentId>, &options).rows.into_iter().next().expect("a row");
+    (row.mode, row.step)
+}
+
+#[test]
+fn bedrock_is_asked_with_static_keys_of_the_environment() {
+    let keys = [("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "secret"), ("AWS_PROFILE", "work")];
+    assert!(matches!(bedrock(&keys), ("api_key", Step::Send { credential: None, .. })));
+    assert!(matches!(bedrock(&keys[2..]), ("api_key", Step::Skip(_))));
 }
 
 /// Judges an answer without a connection.

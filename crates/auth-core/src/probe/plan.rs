@@ -371,6 +371,11 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Whether requests go out in the protocol of Bedrock.
+    fn is_bedrock(&self) -> bool {
+        matches!(&self.endpoint, Ok(Some(endpoint)) if endpoint.api == "bedrock-converse-stream")
+    }
+
     fn other(&self) -> Option<ProbeRow> {
         let sources = OtherSources::of(self.provider.as_str(), self.situation);
         if let Some(env) = &sources.env {
@@ -378,6 +383,8 @@ impl<'a> Planner<'a> {
             let mode = if is_oauth { "oauth" } else { "api_key" };
             let step = match env.secret() {
                 Some(secret) => self.send(Some(secret.clone())),
+                // The request is signed with the pair of keys when it is made.
+                None if env.variable.as_deref() == Some("AWS_ACCESS_KEY_ID") && self.is_bedrock() => self.send(None),
                 None => Step::Skip(Skip {
                     code: SkipCode::Unsupported,
                     error: format!("{} cannot be probed: no request is signed with it here.", env.source),

@@ -1,4 +1,4 @@
-//! `bedrock-converse-stream` with a bearer token, and the binary framing of its stream.
+//! `bedrock-converse-stream`, with a bearer token or to be signed with the keys of AWS, and the binary framing of its stream.
 
 use serde_json::{Value as Json, json};
 
@@ -20,6 +20,13 @@ pub(crate) fn request(target: &Target<'_>) -> Request {
     });
     let url = format!("{}/model/{}/converse-stream", target.base(), encode(target.model, b""));
     target.post(url, target.bearer(), &body)
+}
+
+/// The region in the name of an endpoint: what follows `bedrock-runtime`, also of its FIPS and private forms.
+pub(crate) fn region_of(host: &str) -> Option<&str> {
+    let mut labels = host.split('.');
+    labels.find(|label| matches!(*label, "bedrock-runtime" | "bedrock-runtime-fips"))?;
+    labels.next().filter(|region| region.contains('-'))
 }
 
 /// Whether a JSON body is a complete answer, as `Converse` without a stream gives it.

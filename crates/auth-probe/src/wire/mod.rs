@@ -17,11 +17,14 @@ mod openai_completions;
 mod openai_responses;
 mod reader;
 mod request;
+mod sigv4;
 mod sse;
 
+pub(crate) use bedrock::region_of;
 pub use codex::codex_account_id;
 pub use error_text::error_text;
 pub use free::{FreeCheck, FreeVerdict, free_request, free_verdict};
 pub use kind::ApiKind;
 pub use reader::{Progress, Reader, StreamError};
 pub use request::{Method, Request, Target, Value, live_request};
+pub use sigv4::{AwsCredentials, sign};

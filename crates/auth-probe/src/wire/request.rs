@@ -174,7 +174,7 @@ impl Target<'_> {
 }
 
 /// Sets a header whose name is in lower case, in the place of an older one.
-fn set(headers: &mut Vec<(String, Value)>, name: &str, value: Value) {
+pub(crate) fn set(headers: &mut Vec<(String, Value)>, name: &str, value: Value) {
     match headers.iter_mut().find(|(known, _)| known == name) {
         Some((_, old)) => *old = value,
         None => headers.push((name.to_owned(), value)),

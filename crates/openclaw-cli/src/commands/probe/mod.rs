@@ -22,6 +22,8 @@ pub(crate) use settings::Settings;
 
 /// Names this program to the other side.
 const USER_AGENT: &str = concat!("openclaw/", env!("CARGO_PKG_VERSION"));
+/// Variables with which requests are signed, or which are sent with those.
+const AWS_SECRETS: [&str; 3] = ["AWS_BEARER_TOKEN_BEDROCK", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 /// The exit code of a strict probe that found something.
 pub(crate) const STRICT_EXIT: u8 = 3;
 /// The most requests when models are named: a slip must not cost a fortune.
@@ -81,6 +83,7 @@ pub(crate) fn probe(
         user_agent: USER_AGENT,
         session_id: &session_id,
         environment: &state.environment,
+        now_ms: started_ms,
     };
     let mut rows: Vec<ProbedRow> = Vec::new();
     let mut jobs: Vec<Job> = Vec::new();
@@ -205,7 +208,8 @@ fn send(
         .build()
         .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
     let environment = &session.state.environment;
-    let variables = PROVIDERS.iter().flat_map(|info| info.env_vars).filter_map(|name| environment.credential(name));
+    let variables = PROVIDERS.iter().flat_map(|info| info.env_vars).copied();
+    let variables = variables.chain(AWS_SECRETS).filter_map(|name| environment.credential(name));
     let redactor = Redactor::of(variables.map(|(secret, _)| secret).chain(secrets));
     let limits = Limits { timeout_ms: settings.timeout_ms, concurrency: settings.concurrency };
     let watched = prompt::is_interactive();
