@@ -222,9 +222,13 @@ fn bedrock(variables: &[(&str, &str)]) -> (&'static str, Step) {
 }
 
 #[test]
-fn bedrock_is_asked_with_static_keys_of_the_environment() {
+fn bedrock_is_asked_with_what_the_environment_holds() {
     let keys = [("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "secret"), ("AWS_PROFILE", "work")];
     assert!(matches!(bedrock(&keys), ("api_key", Step::Send { credential: None, .. })));
+    let token = [("AWS_BEARER_TOKEN_BEDROCK", "token"), ("AWS_REGION", "eu-west-1"), keys[0], keys[1]];
+    let ("api_key", Step::Send { endpoint, credential: Some(secret) }) = bedrock(&token) else { panic!("not sent") };
+    assert_eq!(secret.reveal(), "token");
+    assert_eq!(endpoint.base_url, "https://bedrock-runtime.eu-west-1.amazonaws.com");
     assert!(matches!(bedrock(&keys[2..]), ("api_key", Step::Skip(_))));
 }
 

@@ -140,8 +140,8 @@ impl Endpoint {
             .and_then(|own| own.base_url.clone())
             .or_else(|| entry?.base_url.clone())
             .or_else(|| usual.map(|row| row.base_url.to_owned()).filter(|url| !url.is_empty()))
-            .or_else(|| info?.base_url.filter(|url| !url.contains('<')).map(str::to_owned))
-            .or_else(|| environment_url(&api, situation));
+            .or_else(|| environment_url(&api, situation))
+            .or_else(|| info?.base_url.filter(|url| !url.contains('<')).map(str::to_owned));
         let Some(base_url) = base_url else { return Ok(None) };
         let mut headers = Vec::new();
         for (name, value) in entry.into_iter().flat_map(|entry| entry.headers.iter().chain(&entry.request_headers)) {

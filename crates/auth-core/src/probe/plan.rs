@@ -13,6 +13,9 @@ use crate::source::{ConfigKey, ConfigKeyState, OtherSources, RefState, Situation
 use crate::status::{ModelsInUse, account_label, candidate_rows};
 use crate::usage::{Window, cooldown};
 
+/// Holds the bearer token of Bedrock; shown by its name alone.
+const BEDROCK_TOKEN: &str = "AWS_BEARER_TOKEN_BEDROCK";
+
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
 pub struct ProbeOptions {
@@ -385,6 +388,9 @@ impl<'a> Planner<'a> {
                 Some(secret) => self.send(Some(secret.clone())),
                 // The request is signed with the pair of keys when it is made.
                 None if env.variable.as_deref() == Some("AWS_ACCESS_KEY_ID") && self.is_bedrock() => self.send(None),
+                None if env.variable.as_deref() == Some(BEDROCK_TOKEN) && self.is_bedrock() => {
+                    self.send(self.situation.environment.credential(BEDROCK_TOKEN).map(|(secret, _)| secret))
+                }
                 None => Step::Skip(Skip {
                     code: SkipCode::Unsupported,
                     error: format!("{} cannot be probed: no request is signed with it here.", env.source),
