@@ -102,11 +102,13 @@ impl Clients {
     pub fn new(extra_roots: Option<&[u8]>) -> Result<Self, String> {
         // A second call finds one installed, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let build = |local: bool| {
+        let build = |local: bool, system_roots: bool| {
             let mut builder = Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
                 .http1_only()
                 .referer(false)
+                // A server may end a connection that waits; what was sent on it then would get no verdict.
+                .pool_max_idle_per_host(0)
                 .retry(reqwest::retry::never());
             if local {
                 builder = builder.no_proxy();
@@ -114,17 +116,29 @@ impl Clients {
             if let Some(pem) = extra_roots {
                 let roots = reqwest::Certificate::from_pem_bundle(pem)
                     .map_err(|_| "the extra certificates are not PEM".to_owned())?;
-                builder = builder.tls_certs_merge(roots);
+                builder = if system_roots { builder.tls_certs_merge(roots) } else { builder.tls_certs_only(roots) };
+            } else if !system_roots {
+                builder = builder.tls_certs_only([]);
             }
             builder.build().map_err(|error| chain(&error))
         };
-        Ok(Self { usual: build(false)?, local: build(true)? })
+        // A machine without certificates trusts nobody, which every answer over TLS then says; others need none.
+        let either = |local: bool| build(local, true).or_else(|_| build(local, false));
+        Ok(Self { usual: either(false)?, local: either(true)? })
     }
 
     fn of(&self, url: &str) -> &Client {
-        let host = auth_core::host_of(url).unwrap_or_default();
-        let is_local = host == "localhost" || host == "[::1]" || host.starts_with("127.");
-        if is_local { &self.local } else { &self.usual }
+        if is_loopback(url) { &self.local } else { &self.usual }
+    }
+}
+
+/// Whether an address names this machine, in any of the ways an address can be written.
+pub(crate) fn is_loopback(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else { return false };
+    let host = url.host_str().unwrap_or_default();
+    match host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
     }
 }
 
@@ -212,11 +226,18 @@ async fn ask(job: &Job, clients: &Clients, timeout: Duration, redactor: &Redacto
         Err(_) => LiveRow::failed(Reason::Timeout, format!("no complete answer within {} ms", timeout.as_millis())),
     };
     row.latency_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    row.error = row.error.map(|text| redactor.redact(&text).chars().take(MAX_SHOWN).collect());
+    let shown = |text: &str, most: usize| redactor.redact(text).chars().take(most).collect::<String>();
+    row.request_id = row.request_id.map(|text| shown(&text, MAX_SHOWN));
+    row.quota = row.quota.iter().map(|(name, value)| (shown(name, 120), shown(value, 120))).collect();
     if row.reason == Some(Reason::ModelNotFound) && job.usual_model {
         let more = "the key was neither confirmed nor refused; choose a model with openclaw models set, or use --probe-mode free";
-        row.error = Some(row.error.map_or_else(|| more.to_owned(), |text| format!("{text} ({more})")));
+        let room = MAX_SHOWN - more.len() - 3;
+        row.error = Some(match &row.error {
+            Some(text) => format!("{} ({more})", shown(text, room)),
+            None => more.to_owned(),
+        });
     }
+    row.error = row.error.map(|text| shown(&text, MAX_SHOWN));
     row
 }
 
@@ -268,7 +289,9 @@ async fn exchange(job: &Job, clients: &Clients) -> LiveRow {
             format!("{status}: this endpoint has no free check; use --probe-mode live"),
         ),
         _ => {
-            let body = read_body(response, MAX_ERROR_BODY).await.unwrap_or_default();
+            let mut body = Vec::new();
+            // What came of a body that breaks off tells more than nothing.
+            let _ = read_body(response, MAX_ERROR_BODY, &mut body).await;
             let (message, code) = error_text(job.kind, status, &body);
             refused(job, Some(status), code.as_deref(), &message)
         }
@@ -314,7 +337,11 @@ impl Said {
         let seconds = |text: &str| text.parse::<f64>().ok().filter(|s| s.is_finite() && *s >= 0.0);
         let in_ms = text("retry-after-ms").and_then(seconds).map(|ms| Duration::from_secs_f64(ms.min(1e9) / 1000.0));
         let in_seconds = || text("retry-after").and_then(seconds).map(|s| Duration::from_secs_f64(s.min(1e9)));
-        let wait = in_ms.or_else(in_seconds);
+        let until = || {
+            let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text("retry-after")?).ok()?;
+            Some(Duration::try_from(date.duration_since(jiff::Timestamp::now())).unwrap_or_default())
+        };
+        let wait = in_ms.or_else(in_seconds).or_else(until);
         let plain = |text: &str| text.chars().filter(|c| !c.is_control()).take(120).collect::<String>();
         let quota = headers
             .iter()
@@ -356,10 +383,10 @@ fn ended(job: &Job, progress: Progress) -> LiveRow {
 }
 
 async fn checked(job: &Job, check: &'static str, response: Response) -> LiveRow {
-    let body = match read_body(response, MAX_CHECK_BODY).await {
-        Ok(body) => body,
-        Err(error) => return broken(&error),
-    };
+    let mut body = Vec::new();
+    if let Err(error) = read_body(response, MAX_CHECK_BODY, &mut body).await {
+        return broken(&error);
+    }
     match free_verdict(&job.provider, check, &body) {
         FreeVerdict::Ok => LiveRow::new(ProbeStatus::Ok, None, None),
         FreeVerdict::Billing(text) => LiveRow::failed(Reason::Billing, text),
@@ -369,8 +396,7 @@ async fn checked(job: &Job, check: &'static str, response: Response) -> LiveRow 
 }
 
 /// Reads a body up to a limit; what comes after it is not read.
-async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, reqwest::Error> {
-    let mut body = Vec::new();
+async fn read_body(mut response: Response, limit: usize, body: &mut Vec<u8>) -> Result<(), reqwest::Error> {
     while let Some(bytes) = response.chunk().await? {
         let room = limit - body.len();
         body.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -378,7 +404,7 @@ async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, reqw
             break;
         }
     }
-    Ok(body)
+    Ok(())
 }
 
 fn refused(job: &Job, status: Option<u16>, code: Option<&str>, message: &str) -> LiveRow {
@@ -396,7 +422,9 @@ fn redirected(response: &Response) -> LiveRow {
 
 fn unreachable_row(error: &reqwest::Error, url: &str) -> LiveRow {
     let text = chain(error);
-    let host = auth_core::host_of(url).unwrap_or_default();
+    let parsed = reqwest::Url::parse(url).ok();
+    let host = parsed.and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
+    let host = host.unwrap_or_else(|| "the address".to_owned());
     let lower = text.to_lowercase();
     if lower.contains("certificate") {
         return LiveRow { status: ProbeStatus::Unknown, ..LiveRow::failed(Reason::Tls, format!("{host}: {text}")) };

@@ -178,6 +178,25 @@ pub(super) static BAD_KEY_400: &[Pattern] = &[
     Has("invalid authentication"),
 ];
 
+/// Table N: the account has no credit, whatever the status of the answer.
+pub(super) static NO_CREDIT: &[Pattern] = &[
+    Has("insufficient balance"),
+    Has("insufficient_balance"),
+    Has("exceeded_current_quota_error"),
+    Has("accountoverdueerror"),
+    Has("arrearage"),
+    Has("used all available credits"),
+    Has("doesn't have any credits"),
+    Has("prepayment credits are depleted"),
+    Has("is suspended, possibly due to reaching the monthly spending limit"),
+    Has("has reached its spend limit or has outstanding invoices"),
+    Has("budget_exceeded"),
+    Has("billing_hard_limit_reached"),
+    Has("customer_verification_required"),
+    Has("no payment method"),
+    Has("usage_not_included"),
+];
+
 /// Row 2: the session is gone.
 pub(super) static SESSION: &[Pattern] = &[
     Seq(&["session", "conversation"], &[One(&[" not found", " does not exist", " expired", " invalid"])]),

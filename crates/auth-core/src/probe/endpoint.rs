@@ -99,7 +99,7 @@ const USUAL: &[Usual] = &[
     usual("volcengine-plan", "ark-code-latest", COMPLETIONS, "https://ark.cn-beijing.volces.com/api/coding/v3"),
     usual("byteplus", "glm-4-7-251222", COMPLETIONS, "https://ark.ap-southeast.bytepluses.com/api/v3"),
     usual("byteplus-plan", "ark-code-latest", COMPLETIONS, "https://ark.ap-southeast.bytepluses.com/api/coding/v3"),
-    usual("amazon-bedrock", "anthropic.claude-haiku-4-5-20251001-v1:0", "bedrock-converse-stream", ""),
+    usual("amazon-bedrock", "global.anthropic.claude-haiku-4-5-20251001-v1:0", "bedrock-converse-stream", ""),
 ];
 
 fn usual_of(provider: &ProviderId) -> Option<&'static Usual> {

@@ -2,12 +2,12 @@
 
 mod record;
 mod report;
+mod secrets;
 mod settings;
 
 use auth_core::config::AgentId;
 use auth_core::failure::Reason;
 use auth_core::probe::{ProbeOptions, ProbePlan, ProbeRow, Step, probe_references};
-use auth_core::provider::PROVIDERS;
 use auth_core::secrets::Redactor;
 use auth_core::{ProfileId, ResolvedRefs, Secret, Situation};
 use auth_probe::{Clients, Job, JobSettings, Limits, LiveRow, Outcome, job, run, warning};
@@ -22,8 +22,6 @@ pub(crate) use settings::Settings;
 
 /// Names this program to the other side.
 const USER_AGENT: &str = concat!("openclaw/", env!("CARGO_PKG_VERSION"));
-/// Variables with which requests are signed, or which are sent with those.
-const AWS_SECRETS: [&str; 3] = ["AWS_BEARER_TOKEN_BEDROCK", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 /// The exit code of a strict probe that found something.
 pub(crate) const STRICT_EXIT: u8 = 3;
 /// The most requests when models are named: a slip must not cost a fortune.
@@ -88,9 +86,7 @@ pub(crate) fn probe(
     let mut rows: Vec<ProbedRow> = Vec::new();
     let mut jobs: Vec<Job> = Vec::new();
     let mut places: Vec<usize> = Vec::new();
-    // Every secret that an answer could quote.
-    let mut secrets: Vec<Secret> =
-        auth.view.profiles.iter().filter_map(|profile| profile.credential.material()?.inline().cloned()).collect();
+    let mut secrets: Vec<Secret> = Vec::new();
     for row in plan.rows {
         let mut probed = ProbedRow { row, live: None, check: None, warning: None };
         if let Step::Send { endpoint, credential } = &probed.row.step {
@@ -114,7 +110,8 @@ pub(crate) fn probe(
     }
     let labels: Vec<String> =
         places.iter().map(|at| format!("{} ({})", rows[*at].row.provider, rows[*at].row.label)).collect();
-    let outcome = send(session, jobs, settings, secrets, &labels)?;
+    let redactor = secrets::redactor(state, auth, &refs, secrets);
+    let outcome = send(session, jobs, settings, &redactor, &labels)?;
     for (at, live) in places.into_iter().zip(outcome.rows) {
         rows[at].live = Some(live);
     }
@@ -182,7 +179,7 @@ fn send(
     session: &Session,
     jobs: Vec<Job>,
     settings: &Settings,
-    secrets: Vec<Secret>,
+    redactor: &Redactor,
     labels: &[String],
 ) -> Result<Outcome, Failure> {
     if jobs.is_empty() {
@@ -207,10 +204,6 @@ fn send(
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
-    let environment = &session.state.environment;
-    let variables = PROVIDERS.iter().flat_map(|info| info.env_vars).copied();
-    let variables = variables.chain(AWS_SECRETS).filter_map(|name| environment.credential(name));
-    let redactor = Redactor::of(variables.map(|(secret, _)| secret).chain(secrets));
     let limits = Limits { timeout_ms: settings.timeout_ms, concurrency: settings.concurrency };
     let watched = prompt::is_interactive();
     let mut done = 0;
@@ -221,5 +214,8 @@ fn send(
             remark(&format!("[{done}/{total}] {}  {}  {} ms", labels[at], row.status.as_str(), row.latency_ms));
         }
     };
-    Ok(runtime.block_on(run(jobs, limits, &clients, &redactor, &mut tell)))
+    let outcome = runtime.block_on(run(jobs, limits, &clients, redactor, &mut tell));
+    // A name that is still being looked up has a thread of its own, which would hold the report up.
+    runtime.shutdown_background();
+    Ok(outcome)
 }

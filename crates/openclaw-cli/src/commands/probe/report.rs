@@ -99,7 +99,8 @@ impl Probed {
 impl ProbedRow {
     pub(super) fn was_sent(&self) -> bool {
         self.live.as_ref().is_some_and(|live| {
-            !matches!(live.reason, Some(Reason::UnsupportedProbe | Reason::InvalidToken)) || live.http_status.is_some()
+            !matches!(live.reason, Some(Reason::UnsupportedProbe | Reason::InvalidToken | Reason::NoFreeCheck))
+                || live.http_status.is_some()
         })
     }
 
