@@ -1,18 +1,22 @@
 //! AWS Signature Version 4 for one request whose body is known, in its header form.
 //!
-//! Written by hand: Bedrock's one `POST` needs no query, no chunks and no presigned address. The published test vectors
-//! of AWS hold it.
+//! The `aws-sigv4` crate signs; what stands here chooses the headers and keeps what is secret out of `Debug`. The
+//! published test vectors of AWS hold it.
+
+use std::time::{Duration, SystemTime};
 
 use auth_core::Secret;
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningInstructions, SigningSettings};
+use aws_sigv4::sign::v4::SigningParams;
 use reqwest::Url;
-use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
-use crate::wire::request::{Request, Value, encode, set};
+use crate::wire::request::{Request, Value, set};
 
-const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-/// The block of SHA-256, in bytes.
-const BLOCK: usize = 64;
+/// What every `authorization` header of this signature begins with.
+const SCHEME: &str = "AWS4-HMAC-SHA256 ";
+/// The end of the year 9999. Later times cannot be written, and `aws-sigv4` would panic.
+const LAST_SECOND: u64 = 253_402_300_799;
 
 /// Static or temporary keys of AWS.
 #[derive(Clone, Debug)]
@@ -28,103 +32,85 @@ pub struct AwsCredentials {
 /// Signs a request: sets `x-amz-date`, `x-amz-security-token` and `authorization`, in the place of older ones.
 ///
 /// `host`, `content-type` and every `x-amz-` header are part of the signature, others may change on their way. The host
-/// is that of the address, unless a header names another. A request whose address cannot be read stays as it is: it
-/// cannot be sent either.
+/// is that of the address, unless a header names another. A request that cannot be signed, such as one whose address
+/// cannot be read, stays as it is. Times before 1970 count as its first second, and those after 9999 as its last.
 pub fn sign(request: &mut Request, credentials: &AwsCredentials, region: &str, service: &str, epoch_seconds: i64) {
-    let Ok(url) = Url::parse(&request.url) else { return };
-    let time = timestamp(epoch_seconds);
-    let date = time.get(..8).unwrap_or_default();
-    set(&mut request.headers, "x-amz-date", Value::Plain(time.clone()));
-    if let Some(token) = &credentials.session_token {
-        let token = Value::Secret { prefix: "", secret: token.clone() };
-        set(&mut request.headers, "x-amz-security-token", token);
+    let seconds = u64::try_from(epoch_seconds).unwrap_or_default().min(LAST_SECOND);
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let Some(instructions) = instructions(request, credentials, region, service, time) else { return };
+    let (mut headers, _) = instructions.into_parts();
+    // The signature stands after what it signs.
+    headers.sort_by_key(|header| header.name() == "authorization");
+    for header in headers {
+        let value = match header.value().strip_prefix(SCHEME) {
+            Some(text) if header.name() == "authorization" => {
+                Value::Secret { prefix: SCHEME, secret: Secret::new(text) }
+            }
+            _ if header.sensitive() => Value::Secret { prefix: "", secret: Secret::new(header.value()) },
+            _ => Value::Plain(header.value().to_owned()),
+        };
+        set(&mut request.headers, header.name(), value);
     }
-    let (canonical, signed) = canonical_request(request, &url);
-    let scope = format!("{date}/{region}/{service}/aws4_request");
-    let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", hex(&Sha256::digest(canonical.as_bytes())));
-    let first = Zeroizing::new(format!("AWS4{}", credentials.secret_access_key.reveal()).into_bytes());
-    let key = [date, region, service, "aws4_request"]
-        .iter()
-        .fold(first, |key, part| Zeroizing::new(hmac(&key, part.as_bytes()).to_vec()));
-    let signature = hex(&hmac(&key, to_sign.as_bytes()));
-    let access_key = &credentials.access_key_id;
-    let text = format!("Credential={access_key}/{scope}, SignedHeaders={signed}, Signature={signature}");
-    let authorization = Value::Secret { prefix: "AWS4-HMAC-SHA256 ", secret: Secret::new(text) };
-    set(&mut request.headers, "authorization", authorization);
 }
 
-/// The text that stands for the request, wiped after use since a token is in it, and the names of its headers.
-fn canonical_request(request: &Request, url: &Url) -> (Zeroizing<String>, String) {
-    let mut headers: Vec<(&str, Zeroizing<String>)> = Vec::new();
+/// The headers that sign the request, or none if it cannot be signed.
+fn instructions(
+    request: &Request,
+    credentials: &AwsCredentials,
+    region: &str,
+    service: &str,
+    time: SystemTime,
+) -> Option<SigningInstructions> {
+    // An address without a host would make `aws-sigv4` panic.
+    let url = Url::parse(&request.url).ok().filter(Url::has_host)?;
+    let headers = headers_to_sign(request, &url, credentials.session_token.is_some());
+    let headers = headers.iter().map(|(name, text)| (*name, text.reveal()));
+    let body = SignableBody::Bytes(request.body.as_deref().unwrap_or_default().as_bytes());
+    let signable = SignableRequest::new(request.method.as_str(), url.as_str(), headers, body).ok()?;
+    let identity = Credentials::new(
+        credentials.access_key_id.as_str(),
+        credentials.secret_access_key.reveal(),
+        credentials.session_token.as_ref().map(|token| token.reveal().to_owned()),
+        None,
+        "openclaw",
+    )
+    .into();
+    let params = SigningParams::builder()
+        .identity(&identity)
+        .region(region)
+        .name(service)
+        .time(time)
+        // The defaults are what every service but S3 wants: a path that is normalised and encoded once more than it is
+        // sent, a signed session token, and no header with the hash of the body.
+        .settings(SigningSettings::default())
+        .build()
+        .ok()?
+        .into();
+    Some(aws_sigv4::http_request::sign(signable, &params).ok()?.into_parts().0)
+}
+
+/// The headers of the request that take part in the signature, beside those that signing sets. They are secrets here so
+/// that they are wiped after use: a token may be in them.
+fn headers_to_sign<'a>(request: &'a Request, url: &Url, with_token: bool) -> Vec<(&'a str, Secret)> {
+    let mut headers: Vec<(&str, Secret)> = Vec::new();
     for (name, value) in &request.headers {
-        if matches!(name.as_str(), "host" | "content-type") || name.starts_with("x-amz-") {
-            let text = Zeroizing::new(match value {
-                Value::Plain(text) => text.clone(),
-                Value::Secret { prefix, secret } => format!("{prefix}{}", secret.reveal()),
-            });
-            let words: Vec<&str> = text.split_ascii_whitespace().collect();
-            headers.push((name, Zeroizing::new(words.join(" "))));
+        let name = name.as_str();
+        let is_replaced = name == "x-amz-date" || (with_token && name == "x-amz-security-token");
+        if !is_replaced && (matches!(name, "host" | "content-type") || name.starts_with("x-amz-")) {
+            let text = match value {
+                Value::Plain(text) => Secret::new(text.as_str()),
+                Value::Secret { prefix, secret } => Secret::new(format!("{prefix}{}", secret.reveal())),
+            };
+            headers.push((name, text));
         }
     }
+    // Named here since `aws-sigv4` would take a user and password of the address for part of the host.
     if !headers.iter().any(|(name, _)| *name == "host") {
         let host = url.host_str().unwrap_or_default();
         let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        headers.push(("host", Zeroizing::new(host)));
+        headers.push(("host", Secret::new(host)));
     }
-    headers.sort_by(|a, b| a.0.cmp(b.0));
-    let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
-    let names = names.join(";");
-    // Every service but S3 wants the path encoded once more than it is sent.
-    let path = encode(url.path(), b"/");
-    let mut query: Vec<(String, String)> =
-        url.query_pairs().map(|(name, value)| (encode(&name, b""), encode(&value, b""))).collect();
-    query.sort();
-    let query: Vec<String> = query.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let body = hex(&Sha256::digest(request.body.as_deref().unwrap_or_default().as_bytes()));
-    let mut text = Zeroizing::new(format!("{}\n{path}\n{}\n", request.method.as_str(), query.join("&")));
-    for (name, value) in &headers {
-        for part in [name, ":", value.as_str(), "\n"] {
-            text.push_str(part);
-        }
-    }
-    for part in ["\n", &names, "\n", &body] {
-        text.push_str(part);
-    }
-    (text, names)
-}
-
-/// HMAC with SHA-256 (RFC 2104).
-fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
-    let mut block = Zeroizing::new([0_u8; BLOCK]);
-    let hashed = Zeroizing::new(if key.len() > BLOCK { Sha256::digest(key).to_vec() } else { key.to_vec() });
-    for (place, byte) in block.iter_mut().zip(hashed.iter()) {
-        *place = *byte;
-    }
-    let padded = |pad: u8| Zeroizing::new(block.map(|byte| byte ^ pad));
-    let inner = Sha256::new().chain_update(padded(0x36).as_slice()).chain_update(message).finalize();
-    Sha256::new().chain_update(padded(0x5c).as_slice()).chain_update(inner).finalize().into()
-}
-
-/// Digits of base 16, lower case.
-fn hex(bytes: &[u8]) -> String {
-    let digit = |four_bits: u8| char::from_digit(u32::from(four_bits), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
-
-/// A time as AWS writes it: `20150830T123600Z`.
-fn timestamp(epoch_seconds: i64) -> String {
-    let (days, second) = (epoch_seconds.div_euclid(86_400), epoch_seconds.rem_euclid(86_400));
-    // Years begin in March here, so that the odd day is the last one; 400 of them have 146097 days.
-    let from_march = days.saturating_add(719_468);
-    let (era, day) = (from_march.div_euclid(146_097), from_march.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, later) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = era * 400 + year + later;
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+    headers
 }
 
 #[cfg(test)]
@@ -184,6 +170,13 @@ mod tests {
                 "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500",
             ),
             (
+                "get-slashes-normalized",
+                request(Method::Get, "https://example.amazonaws.com//example//", None, None),
+                None,
+                "host;x-amz-date",
+                "9a624bd73a37c9a373b5312afbebe7a714a789de108f0bdfe846570885f57e84",
+            ),
+            (
                 "post-vanilla",
                 request(Method::Post, root, None, Some("")),
                 None,
@@ -221,42 +214,45 @@ mod tests {
     fn a_path_that_is_encoded_is_encoded_again() {
         let url = "https://bedrock-runtime.eu-west-1.amazonaws.com/model/m%3A0/converse-stream";
         let mut request = request(Method::Post, url, Some("application/json"), Some("{}"));
-        let (text, _) = canonical_request(&request, &Url::parse(url).unwrap());
-        assert!(text.starts_with("POST\n/model/m%253A0/converse-stream\n\ncontent-type:application/json\nhost:bedrock-runtime.eu-west-1.amazonaws.com\n"), "{}", text.as_str());
         let authorization = signed(&mut request, Some("token"), "eu-west-1", "bedrock");
         // As botocore signs it.
         let expected = "Signature=f3021367e7142596d7dbfd7f77b86c3f86560e6577299dcaed5782fa51da0a8f";
         assert!(authorization.ends_with(expected), "{authorization}");
-        let mut unreadable = self::request(Method::Post, "::", None, None);
-        sign(&mut unreadable, &credentials(None), "r", "s", NOW);
-        assert_eq!(unreadable.headers.len(), 1);
     }
 
     #[test]
-    fn hmac_of_rfc_4231() {
-        let mac = |key: &[u8], message: &[u8]| hex(&hmac(key, message));
-        assert_eq!(
-            mac(b"Jefe", b"what do ya want for nothing?"),
-            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
-        );
-        assert_eq!(
-            mac(&[0xaa; 131], b"Test Using Larger Than Block-Size Key - Hash Key First"),
-            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
-        );
-    }
-
-    #[test]
-    fn times() {
-        for (seconds, text) in [
-            (0, "19700101T000000Z"),
-            (-1, "19691231T235959Z"),
-            (951_782_400, "20000229T000000Z"),
-            (1_709_251_199, "20240229T235959Z"),
-            (4_107_542_400, "21000301T000000Z"),
-            (NOW, "20150830T123600Z"),
-        ] {
-            assert_eq!(timestamp(seconds), text);
+    fn what_cannot_be_signed_stays_as_it_is() {
+        for url in ["::", "", "data:text", "unix:/run/socket"] {
+            let mut request = request(Method::Post, url, None, Some("{}"));
+            sign(&mut request, &credentials(Some("token")), "r", "s", NOW);
+            assert_eq!(request.headers.len(), 1, "{url}");
         }
-        assert!(!timestamp(i64::MIN).is_empty() && !timestamp(i64::MAX).is_empty());
+    }
+
+    #[test]
+    fn the_host_is_that_of_the_address_or_of_a_header() {
+        let authorization = |url, host: Option<&str>| {
+            let mut request = request(Method::Get, url, None, None);
+            request.headers.extend(host.map(|text| ("host".to_owned(), Value::Plain(text.to_owned()))));
+            signed(&mut request, None, "us-east-1", "service")
+        };
+        let plain = authorization("https://example.amazonaws.com/", None);
+        assert_eq!(authorization("https://user:password@example.amazonaws.com:443", None), plain);
+        assert_eq!(authorization("http://127.0.0.1:8080/", Some("example.amazonaws.com")), plain);
+        assert_ne!(authorization("https://example.amazonaws.com:8443/", None), plain);
+    }
+
+    #[test]
+    fn any_time_can_be_signed() {
+        for (seconds, text) in [
+            (i64::MIN, "19700101T000000Z"),
+            (0, "19700101T000000Z"),
+            (1_709_251_199, "20240229T235959Z"),
+            (i64::MAX, "99991231T235959Z"),
+        ] {
+            let mut request = request(Method::Get, "https://example.amazonaws.com/", None, None);
+            sign(&mut request, &credentials(None), "r", "s", seconds);
+            assert_eq!(header(&request, "x-amz-date").as_deref(), Some(text));
+        }
     }
 }
