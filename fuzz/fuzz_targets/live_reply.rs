@@ -1,0 +1,6 @@
+#![no_main]
+#[path = "../probe_properties.rs"]
+#[allow(dead_code)]
+mod probe_properties;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| probe_properties::live_reply(data));
