@@ -7,6 +7,7 @@ use auth_core::probe::{Endpoint, HeaderText};
 use auth_core::{Environment, Secret, host_of};
 
 use crate::run::Job;
+use crate::run::{host_address, is_localhost};
 use crate::wire::{
     ApiKind, AwsCredentials, FreeCheck, Request, Target, Value, codex_account_id, free_request, live_request,
     region_of, sign,
@@ -134,14 +135,13 @@ fn sign_for_aws(request: &mut Request, settings: JobSettings<'_>) -> Result<(), 
 
 /// What is to be said about an endpoint: a credential that leaves the machine without TLS.
 pub fn warning(endpoint: &Endpoint) -> Option<&'static str> {
-    let host = host_of(&endpoint.base_url)?;
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    let is_near = match address {
-        Ok(IpAddr::V4(v4)) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
-        Ok(IpAddr::V6(v6)) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    let url = reqwest::Url::parse(&endpoint.base_url).ok()?;
+    let is_near = match host_address(&url) {
+        Some(IpAddr::V4(v4)) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        Some(IpAddr::V6(v6)) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+        None => is_localhost(&url),
     };
-    let is_plain = endpoint.base_url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
+    let is_plain = url.scheme() == "http";
     (is_plain && !is_near).then_some("credential sent without TLS")
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -56,8 +57,8 @@ pub struct LiveRow {
     pub reason: Option<Reason>,
     /// What the other side said, without secrets.
     pub error: Option<String>,
-    /// From sending to the verdict, in milliseconds.
-    pub latency_ms: u64,
+    /// From sending to the verdict, in milliseconds; none when nothing was sent, or the user gave it up.
+    pub latency_ms: Option<u64>,
     /// The status of the answer.
     pub http_status: Option<u16>,
     /// When to try again, in milliseconds from the answer.
@@ -70,7 +71,7 @@ pub struct LiveRow {
 
 impl LiveRow {
     fn new(status: ProbeStatus, reason: Option<Reason>, error: Option<String>) -> Self {
-        let (latency_ms, quota) = (0, Vec::new());
+        let (latency_ms, quota) = (None, Vec::new());
         Self { status, reason, error, latency_ms, http_status: None, retry_after_ms: None, request_id: None, quota }
     }
 
@@ -133,13 +134,22 @@ impl Clients {
 }
 
 /// Whether an address names this machine, in any of the ways an address can be written.
-pub(crate) fn is_loopback(url: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(url) else { return false };
-    let host = url.host_str().unwrap_or_default();
-    match host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
-    }
+fn is_loopback(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| match host_address(&url) {
+        Some(address) => address.is_loopback(),
+        None => is_localhost(&url),
+    })
+}
+
+/// The number of a host that is one, in any of the ways it can be written.
+pub(crate) fn host_address(url: &reqwest::Url) -> Option<IpAddr> {
+    let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']');
+    host.parse().ok().map(|address: IpAddr| address.to_canonical())
+}
+
+/// Whether the name of a host stands for this machine.
+pub(crate) fn is_localhost(url: &reqwest::Url) -> bool {
+    url.host_str().is_some_and(|host| host == "localhost" || host.ends_with(".localhost"))
 }
 
 /// The rows of a run, in the order of its jobs, and whether the user ended it.
@@ -225,7 +235,7 @@ async fn ask(job: &Job, clients: &Clients, timeout: Duration, redactor: &Redacto
         Ok(row) => row,
         Err(_) => LiveRow::failed(Reason::Timeout, format!("no complete answer within {} ms", timeout.as_millis())),
     };
-    row.latency_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    row.latency_ms = Some(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX));
     let shown = |text: &str, most: usize| redactor.redact(text).chars().take(most).collect::<String>();
     row.request_id = row.request_id.map(|text| shown(&text, MAX_SHOWN));
     row.quota = row.quota.iter().map(|(name, value)| (shown(name, 120), shown(value, 120))).collect();

@@ -5,17 +5,10 @@
 #[path = "../../../fuzz/probe_properties.rs"]
 mod probe_properties;
 
-use std::path::Path;
+#[path = "../../../fuzz/replay.rs"]
+mod replay;
 
-fn replay(target: &str, property: fn(&[u8])) {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-    let mut count = 0;
-    for entry in std::fs::read_dir(&dir).unwrap() {
-        property(&std::fs::read(entry.unwrap().path()).unwrap());
-        count += 1;
-    }
-    assert!(count > 0, "no inputs in {}", dir.display());
-}
+use replay::replay;
 
 #[test]
 fn live_reply() {

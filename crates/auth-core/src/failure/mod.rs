@@ -190,7 +190,7 @@ pub fn classify_probe(signal: &Signal<'_>) -> Option<Reason> {
     let text = fold(signal.message);
     match status_of(signal, &text) {
         Some(429) if is_insufficient_quota(signal.code, &text) => Some(Reason::Billing),
-        Some(400 | 401 | 403 | 412 | 429 | 500) if any(tables::NO_CREDIT, &text) => Some(Reason::Billing),
+        Some(400 | 401 | 403 | 412 | 429 | 500) if any(tables::EMPTY_ACCOUNT, &text) => Some(Reason::Billing),
         Some(403) if signal.provider.starts_with("kimi") && text.contains("usage limit") => Some(Reason::RateLimit),
         Some(400) if text.contains("on-demand throughput isn") => Some(Reason::ModelNotFound),
         Some(400) if any(tables::BAD_KEY_400, &text) => Some(Reason::Auth),

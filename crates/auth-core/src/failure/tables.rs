@@ -179,7 +179,7 @@ pub(super) static BAD_KEY_400: &[Pattern] = &[
 ];
 
 /// Table N: the account has no credit, whatever the status of the answer.
-pub(super) static NO_CREDIT: &[Pattern] = &[
+pub(super) static EMPTY_ACCOUNT: &[Pattern] = &[
     Has("insufficient balance"),
     Has("insufficient_balance"),
     Has("exceeded_current_quota_error"),

@@ -109,3 +109,25 @@ pub(crate) fn read_fault(error: &io::Error, label: &PathLabel, max_bytes: u64, t
         _ => label.unreadable(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_file_is_ours_alone() {
+        let check = |mode, owner| {
+            let label = PathLabel("secrets.providers.vault.path".to_owned());
+            let facts = FileFacts { mode, owner, hard_links: 1 };
+            check_secret_file(facts, 1000, &label, "~/k.json").map_err(|error| error.to_string())
+        };
+        assert_eq!(check(0o600, 1000), Ok(()));
+        assert_eq!(check(0o400, 1000), Ok(()));
+        for owner in [0, 1001] {
+            assert!(check(0o600, owner).is_err_and(|error| error.contains(&format!("is owned by uid {owner}"))));
+        }
+        for mode in [0o640, 0o620, 0o604, 0o602] {
+            assert!(check(mode, 1000).is_err_and(|error| error.contains("chmod 600 ~/k.json")), "{mode:o}");
+        }
+    }
+}

@@ -164,7 +164,7 @@ fn render(page: &mut Page, session: &Session, auth: &AgentAuth, profiles: &[Entr
     if profiles.is_empty() {
         let of = provider.map_or_else(String::new, |provider| format!(" of \"{}\"", ProviderId::normalise(provider)));
         page.line(0, &[plain(format!("No profiles{of} in {store} (agent {}).", agent_name(auth)))]);
-        page.line(4, &[plain("Add one: "), part(Look::Command, "openclaw models auth login --provider <id>")]);
+        page.line(4, &[plain("Add one: "), part(Look::Command, "openclaw onboard")]);
         return;
     }
     page.line(4, &[part(Look::Faint, format!("Agent {}, {store}", agent_name(auth)))]);

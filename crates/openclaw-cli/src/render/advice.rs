@@ -21,12 +21,17 @@ pub(crate) fn add_credential(provider: &ProviderId) -> AddCredential {
 
 /// The command that gives a profile a new secret.
 pub(crate) fn renew(health: &ProfileHealth) -> String {
-    let provider = option("--provider", health.provider.as_str());
-    let id = option("--profile-id", health.id.as_str());
-    match health.kind {
+    renew_profile(health.kind, health.provider.as_str(), health.id.as_str())
+}
+
+/// The command that gives the profile of that id a new secret.
+pub(crate) fn renew_profile(kind: CredentialKind, provider_id: &str, id: &str) -> String {
+    let provider = option("--provider", provider_id);
+    let id = option("--profile-id", id);
+    match kind {
         CredentialKind::OAuth => format!("openclaw models auth login {provider}"),
         CredentialKind::Token => {
-            let setup = provider::find(health.provider.as_str())
+            let setup = provider::find(provider_id)
                 .is_some_and(|info| info.auth.iter().any(|method| method.kind == AuthKind::Token));
             if setup {
                 format!("openclaw models auth setup-token {provider}")

@@ -211,7 +211,8 @@ fn send(
     let mut tell = |at: usize, row: &LiveRow| {
         done += 1;
         if watched {
-            remark(&format!("[{done}/{total}] {}  {}  {} ms", labels[at], row.status.as_str(), row.latency_ms));
+            let latency = row.latency_ms.unwrap_or_default();
+            remark(&format!("[{done}/{total}] {}  {}  {latency} ms", labels[at], row.status.as_str()));
         }
     };
     let outcome = runtime.block_on(run(jobs, limits, &clients, redactor, &mut tell));

@@ -74,6 +74,6 @@ impl ProbedRow {
     /// Whether the outcome says something about the credential that statistics keep.
     fn is_telling(&self) -> bool {
         let known = self.is_ok() || self.recorded_reason().is_some();
-        known && self.was_sent() && !self.row.provider.is_cooldown_exempt()
+        known && !self.row.provider.is_cooldown_exempt()
     }
 }

@@ -2,12 +2,13 @@
 
 use auth_core::failure::{ProbeStatus, Reason};
 use auth_core::probe::{Skip, SkipCode, Step};
-use auth_core::{ProfileId, WindowKind};
+use auth_core::{CredentialKind, ProfileId, WindowKind};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{Probed, ProbedRow};
 use crate::output::{Look, Page, part, plain};
+use crate::render::advice;
 
 impl Probed {
     /// Whether a strict probe fails.
@@ -61,10 +62,8 @@ impl Probed {
             .iter()
             .map(|probed| {
                 let (status, look) = probed.verdict();
-                let latency = match &probed.live {
-                    Some(live) if probed.was_sent() => duration(live.latency_ms),
-                    _ => "-".to_owned(),
-                };
+                let latency = probed.live.as_ref().and_then(|live| live.latency_ms);
+                let latency = latency.map_or_else(|| "-".to_owned(), duration);
                 vec![
                     part(Look::Strong, probed.model().unwrap_or_else(|| format!("{}/-", probed.row.provider))),
                     plain(format!("{} ({})", probed.row.label, probed.row.mode)),
@@ -97,13 +96,6 @@ impl Probed {
 }
 
 impl ProbedRow {
-    pub(super) fn was_sent(&self) -> bool {
-        self.live.as_ref().is_some_and(|live| {
-            !matches!(live.reason, Some(Reason::UnsupportedProbe | Reason::InvalidToken | Reason::NoFreeCheck))
-                || live.http_status.is_some()
-        })
-    }
-
     fn model(&self) -> Option<String> {
         self.row.model.as_ref().map(|model| format!("{}/{model}", self.row.provider))
     }
@@ -152,12 +144,15 @@ impl ProbedRow {
             let window = self.row.window?;
             let id = self.row.profile.as_ref()?;
             let kind = if window.kind == WindowKind::Cooldown { "in cooldown" } else { "disabled" };
-            return Some(format!("it works, but is {kind}; to use it now: openclaw models auth clear-cooldown {id}"));
+            return Some(format!("it works, but is {kind}; to use it now: {}", advice::clear_cooldown(id.as_str())));
         }
         Some(match live.reason? {
-            Reason::Auth | Reason::AuthPermanent => {
-                format!("store a new key: openclaw models auth paste-api-key --provider {provider}")
-            }
+            Reason::Auth | Reason::AuthPermanent => match (&self.row.profile, CredentialKind::parse(self.row.mode)) {
+                (Some(id), Some(kind)) => {
+                    format!("store a new one: {}", advice::renew_profile(kind, provider.as_str(), id.as_str()))
+                }
+                _ => format!("replace it where it stands; this names the place: openclaw models auth why {provider}"),
+            },
             Reason::RateLimit | Reason::Overloaded => match live.retry_after_ms {
                 Some(ms) => format!("the key works; try again in {}", duration(ms)),
                 None => "the key works; try again later".to_owned(),
@@ -177,7 +172,6 @@ impl ProbedRow {
             (None, Step::Skip(skip)) => skip.code.code(),
             _ => None,
         };
-        let sent = live.filter(|_| self.was_sent());
         Entry {
             provider: self.row.provider.as_str(),
             model: self.model(),
@@ -188,7 +182,7 @@ impl ProbedRow {
             status: self.verdict().0,
             reason_code: code,
             error: self.error(),
-            latency_ms: sent.map(|live| live.latency_ms),
+            latency_ms: live.and_then(|live| live.latency_ms),
             reason: live.and_then(|live| live.reason).map(Reason::as_str),
             http_status: live.and_then(|live| live.http_status),
             retry_after_ms: live.and_then(|live| live.retry_after_ms),
