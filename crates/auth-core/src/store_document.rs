@@ -256,6 +256,19 @@ impl StoreDocument {
         Some((plain, had_reference))
     }
 
+    /// Sets fields of a profile that is there; its other fields stay as they are. Returns whether there is one.
+    pub fn set_fields(&mut self, id: &ProfileId, changes: &[(&str, Value)]) -> bool {
+        let Some(mut fields) = self.entry(id).as_deref().and_then(RawObject::of).map(owned) else { return false };
+        for (name, new) in changes {
+            match fields.iter_mut().find(|(known, _)| known == name) {
+                Some(known) => known.1 = value(new),
+                None => fields.push(((*name).to_owned(), value(new))),
+            }
+        }
+        self.put_raw(id, object(&fields));
+        true
+    }
+
     /// The entry of a profile as text, to put it back later.
     pub fn entry(&self, id: &ProfileId) -> Option<Box<RawValue>> {
         self.section("profiles").into_iter().find(|(known, _)| known == id.as_str()).map(|(_, entry)| entry)

@@ -54,7 +54,7 @@ pub use config_writer::{ConfigChange, ConfigWriteError, ConfigWriter};
 pub use dotenv_writer::{DotenvUndo, DotenvWriteError, set_dotenv_variable};
 pub use host::{Host, MapHost, Overlay, RealHost};
 pub use layout::StateLayout;
-pub use lock::{LockError, LockGuard, iso_time, lock};
+pub use lock::{LockError, LockGuard, iso_time, lock, lock_unless};
 pub use login_shell::{LoginShell, LoginShellError};
 pub use profiles_file::{STORE_FILE, StoreError, StoreView, read_view};
 pub use program::{Ended, Ending, Program};

@@ -3,6 +3,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -78,14 +79,34 @@ impl LockError {
 ///
 /// When somebody else keeps it for longer than the attempts last, or the directory cannot be written.
 pub fn lock<'a>(target: &Path, host: &'a dyn WriteHost) -> Result<LockGuard<'a>, LockError> {
+    match lock_unless(target, host, &mut || false)? {
+        Some(guard) => Ok(guard),
+        None => Err(LockError::Refused { path: lock_path(target, host), why: "it is not needed".to_owned() }),
+    }
+}
+
+/// As [`lock`], but gives up waiting, with `None`, as soon as `settled` says that the lock is not needed any more:
+/// whoever holds it may have done the work.
+///
+/// # Errors
+///
+/// As [`lock`].
+pub fn lock_unless<'a>(
+    target: &Path,
+    host: &'a dyn WriteHost,
+    settled: &mut dyn FnMut() -> bool,
+) -> Result<Option<LockGuard<'a>>, LockError> {
     let path = lock_path(target, host);
     let refused = |error: &io::Error| LockError::Refused { path: path.clone(), why: reason(error) };
     let mut attempt = 0;
     loop {
         match try_create(&path, host) {
-            Ok(guard) => return Ok(guard),
+            Ok(guard) => return Ok(Some(guard)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(refused(&error)),
+        }
+        if settled() {
+            return Ok(None);
         }
         let holder = Holder::read(&path, host);
         attempt += 1;
@@ -120,8 +141,7 @@ fn pause_before(attempt: u32, random: u64) -> Duration {
 
 fn try_create<'a>(path: &Path, host: &'a dyn WriteHost) -> io::Result<LockGuard<'a>> {
     let file = host.create(path)?;
-    let content =
-        format!("{{\n  \"pid\": {},\n  \"createdAt\": \"{}\"\n}}", std::process::id(), iso_time(host.now().as_ms()));
+    let content = content_at(host.now().as_ms());
     let guard = LockGuard { host, path: path.to_owned(), content, file };
     // From here on the guard removes what it made.
     // On a file system without advisory locks the file alone has to do.
@@ -137,6 +157,22 @@ impl LockGuard<'_> {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Sets the time of the lock to now, for work that takes long: a program that knows only the file would take a lock
+    /// of more than 30 seconds for left behind. Does nothing when the lock was lost.
+    pub fn renew(&mut self) {
+        let ours = self.host.read(&self.path, 4096).is_ok_and(|bytes| bytes == self.content.as_bytes());
+        // The same length in one write: whoever reads meanwhile sees the old or the new time.
+        let content = content_at(self.host.now().as_ms());
+        if ours && content.len() == self.content.len() && self.file.write_all_at(content.as_bytes(), 0).is_ok() {
+            self.content = content;
+        }
+    }
+}
+
+/// What a lock file of this process says.
+fn content_at(now_ms: i64) -> String {
+    format!("{{\n  \"pid\": {},\n  \"createdAt\": \"{}\"\n}}", std::process::id(), iso_time(now_ms))
 }
 
 impl Drop for LockGuard<'_> {
@@ -272,6 +308,34 @@ mod tests {
                 Err(LockError::Busy { pid, age_ms, .. }) => assert!(pid == std::process::id() && age_ms >= 3_600_000),
                 other => panic!("{other:?}"),
             }
+        });
+    }
+
+    #[test]
+    fn a_lock_is_renewed_while_it_is_held() {
+        in_dir(|target, host| {
+            let mut guard = lock(target, host).unwrap();
+            let before = std::fs::read_to_string(guard.path()).unwrap();
+            host.pause(Duration::from_secs(10));
+            guard.renew();
+            let after = std::fs::read_to_string(guard.path()).unwrap();
+            assert!(before != after && before.len() == after.len());
+            let path = guard.path().to_owned();
+            drop(guard);
+            assert!(!path.exists(), "a renewed lock is still ours");
+        });
+    }
+
+    #[test]
+    fn waiting_ends_when_the_work_is_done() {
+        in_dir(|target, host| {
+            let _held = lock(target, host).unwrap();
+            let mut looks = 0;
+            let waited = lock_unless(target, host, &mut || {
+                looks += 1;
+                looks == 3
+            });
+            assert!(waited.unwrap().is_none() && looks == 3);
         });
     }
 
