@@ -3,7 +3,7 @@
 use crate::collate::collate;
 use crate::credential::{Credential, CredentialKind, Expiry};
 use crate::profile::{AuthProfiles, Profile, ProfileId};
-use crate::provider::ProviderId;
+use crate::provider::{ProviderId, REFRESHED_PROVIDERS};
 use crate::time::Timestamp;
 
 /// A credential that ends sooner than this is `expiring`: 24 hours, in milliseconds.
@@ -80,6 +80,8 @@ pub struct ProfileHealth {
     pub ends_at_ms: Option<f64>,
     /// A login with a refresh token and a known end: the next use after the end renews it.
     pub renews_itself: bool,
+    /// The program that keeps the login alive, when it is not this one.
+    pub managed_by: Option<String>,
 }
 
 /// The health of one provider: the worst of its logins and tokens.
@@ -210,6 +212,7 @@ pub fn profile_health(profile: &Profile, now: Timestamp) -> ProfileHealth {
             Credential::Token { expires, .. } | Credential::OAuth { expires, .. } => expires.date_ms(),
         },
         renews_itself: false,
+        managed_by: profile.managed_by(),
     };
     match &profile.credential {
         Credential::ApiKey { key } => {
@@ -237,7 +240,8 @@ pub fn profile_health(profile: &Profile, now: Timestamp) -> ProfileHealth {
         Credential::OAuth { refresh, expires, .. } => {
             let state = expiry_state(*expires, now);
             let lapsing = matches!(state, HealthStatus::Expired | HealthStatus::Expiring);
-            health.renews_itself = refresh.is_some() && state != HealthStatus::Missing;
+            let ours = REFRESHED_PROVIDERS.contains(&profile.provider.as_str()) && health.managed_by.is_none();
+            health.renews_itself = ours && refresh.is_some() && state != HealthStatus::Missing;
             health.status = if refresh.is_some() && lapsing { HealthStatus::Ok } else { state };
             health.set_times(*expires, now);
             if state == HealthStatus::Missing {

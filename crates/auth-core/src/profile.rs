@@ -119,6 +119,14 @@ pub struct Profile {
 const LOGIN_FIELDS: &[&str] = &["access", "refresh", "token", "tokenRef", "key", "keyRef"];
 
 impl Profile {
+    /// The program that keeps this login alive when it is not this one, which then never spends its refresh token (spec
+    /// 04 section 6.6).
+    pub fn managed_by(&self) -> Option<String> {
+        let text = self.unknown.get("managedBy").and_then(raw_json::string)?;
+        let text = text.trim();
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
     /// Why a login and a reference do not go together here (spec 04 section 4 step 3); `None` when they do not meet.
     /// `mode` is what the config expects of this profile.
     pub fn ref_policy_violation(&self, mode: Option<CredentialKind>) -> Option<String> {

@@ -11,8 +11,10 @@
 #![deny(missing_docs)]
 
 mod job;
+mod network;
 mod run;
 pub mod wire;
 
 pub use job::{JobSettings, job, warning};
+pub use network::{Interrupt, Network};
 pub use run::{Clients, Job, Limits, LiveRow, Outcome, run, status_of};

@@ -92,6 +92,8 @@ pub struct Clients {
     usual: Client,
     /// To this machine, never through a proxy.
     local: Client,
+    /// No request leaves this machine.
+    loopback_only: bool,
 }
 
 impl Clients {
@@ -125,10 +127,16 @@ impl Clients {
         };
         // A machine without certificates trusts nobody, which every answer over TLS then says; others need none.
         let either = |local: bool| build(local, true).or_else(|_| build(local, false));
-        Ok(Self { usual: either(false)?, local: either(true)? })
+        Ok(Self { usual: either(false)?, local: either(true)?, loopback_only: false })
     }
 
-    fn of(&self, url: &str) -> &Client {
+    /// The same clients, which refuse every model API request that would leave this machine (spec 04 section 8).
+    #[must_use]
+    pub fn loopback_only(self) -> Self {
+        Self { loopback_only: true, ..self }
+    }
+
+    pub(crate) fn of(&self, url: &str) -> &Client {
         if is_loopback(url) { &self.local } else { &self.usual }
     }
 }
@@ -253,6 +261,10 @@ async fn ask(job: &Job, clients: &Clients, timeout: Duration, redactor: &Redacto
 
 /// Sends a request.
 async fn send(request: &Request, clients: &Clients) -> Result<Response, LiveRow> {
+    if clients.loopback_only && !is_loopback(&request.url) {
+        let text = "not sent: OPENCLAW_AUTH_TEST_BASE_URL is set, so that requests stay on this machine";
+        return Err(LiveRow::failed(Reason::Network, text));
+    }
     let client = clients.of(&request.url);
     let builder = match request.method {
         Method::Get => client.get(&request.url),
@@ -447,7 +459,7 @@ fn broken(error: &reqwest::Error) -> LiveRow {
 }
 
 /// What is wrong, from the outside to the cause, without the URL.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut at = error.source();
     while let Some(cause) = at {

@@ -288,11 +288,132 @@ pub(crate) enum AuthCommand {
     PasteApiKey(PasteApiKey),
     /// Store a static token: asked for on a terminal, else read from standard input
     PasteToken(PasteToken),
+    /// Store a token: asks which provider and how
+    Add(AuthAdd),
+    /// Sign in to a provider: in the browser, with a code, or with a key
+    Login(AuthLogin),
+    /// Store a setup-token
+    SetupToken(SetupToken),
+    /// Sign in to GitHub Copilot with a code
+    LoginGithubCopilot(CopilotLogin),
+    /// Renew logins now
+    Refresh(Refresh),
+    /// Take over the login of another program, or legacy files
+    Import(Import),
     /// Remove stored credentials
     #[command(visible_alias = "logout")]
     Remove(Remove),
     /// Let profiles be used again that are in cooldown or disabled
     ClearCooldown(ClearCooldown),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuthAdd {
+    #[command(flatten)]
+    pub(crate) change: Change,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+/// How a sign-in is shown.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Showing {
+    /// Show the address instead of opening it, as over SSH
+    #[arg(long)]
+    pub(crate) no_browser: bool,
+    /// Show the address as a QR code too
+    #[arg(long)]
+    pub(crate) qr: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuthLogin {
+    /// The provider; asked for when left out
+    #[arg(long, value_name = "ID")]
+    pub(crate) provider: Option<String>,
+    /// How to sign in, where the provider has several ways
+    #[arg(long, value_name = "ID")]
+    pub(crate) method: Option<String>,
+    /// Use the provider's model by default
+    #[arg(long)]
+    pub(crate) set_default: bool,
+    /// The id to store it under; made of the account when left out
+    #[arg(long, value_name = "ID")]
+    pub(crate) profile_id: Option<String>,
+    /// Sign in with a code on another device, where the provider has that
+    #[arg(long, conflicts_with = "method")]
+    pub(crate) device_code: bool,
+    #[command(flatten)]
+    pub(crate) showing: Showing,
+    /// How a key is kept: plaintext (in the store) or ref (the name of the variable that holds it)
+    #[arg(long, value_name = "MODE")]
+    pub(crate) secret_input_mode: Option<String>,
+    #[command(flatten)]
+    pub(crate) change: Change,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetupToken {
+    /// The provider
+    #[arg(long, value_name = "ID")]
+    pub(crate) provider: Option<String>,
+    /// Do not ask whether to go on
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) change: Change,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopilotLogin {
+    /// Accepted for scripts; an existing login is always replaced
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) showing: Showing,
+    #[command(flatten)]
+    pub(crate) change: Change,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Refresh {
+    /// The profiles
+    #[arg(value_name = "PROFILE", required = true)]
+    pub(crate) ids: Vec<String>,
+    #[command(flatten)]
+    pub(crate) change: Change,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ImportSource {
+    /// The login of the Codex CLI
+    Codex,
+    /// The login of the Gemini CLI
+    Gemini,
+    /// auth.json and oauth.json of earlier versions
+    Legacy,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// What is taken over
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: ImportSource,
+    /// Take the refresh token too: the other program loses its login
+    #[arg(long)]
+    pub(crate) take_over: bool,
+    #[command(flatten)]
+    pub(crate) change: Change,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
 }
 
 #[derive(Debug, Args)]

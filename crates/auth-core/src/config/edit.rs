@@ -131,6 +131,33 @@ pub fn remove_alias(root: &mut Value, alias: &str) -> Result<String, String> {
     Ok(key.clone())
 }
 
+/// Merges a patch: objects member by member, everything else replaces what is there (spec 04 section 1.4).
+///
+/// # Errors
+///
+/// When the patch has a key that JavaScript would take for more than a name.
+pub fn merge_patch(root: &mut Value, patch: &Value) -> Result<(), String> {
+    let (Some(into), Some(from)) = (root.as_object_mut(), patch.as_object()) else {
+        *root = patch.clone();
+        return Ok(());
+    };
+    for (key, value) in from {
+        if matches!(key.as_str(), "__proto__" | "constructor" | "prototype") {
+            return Err(format!("a config patch may not set {key}"));
+        }
+        match into.get_mut(key) {
+            Some(known) if known.is_object() && value.is_object() => merge_patch(known, value)?,
+            _ if value.is_object() => {
+                let mut fresh = Value::Object(Map::new());
+                merge_patch(&mut fresh, value)?;
+                into.insert(key.clone(), fresh);
+            }
+            _ => drop(into.insert(key.clone(), value.clone())),
+        }
+    }
+    Ok(())
+}
+
 /// Labels of a profile for the config.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProfileLabels<'a> {
@@ -280,6 +307,14 @@ fn made_object(value: &mut Value) -> &mut Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patches_add_and_keep() {
+        let mut root = json!({"a": {"x": 1, "list": [1, 2]}, "b": 2});
+        merge_patch(&mut root, &json!({"a": {"y": {"z": 1}, "list": [3]}, "b": {"c": 1}})).unwrap();
+        assert_eq!(root, json!({"a": {"x": 1, "list": [3], "y": {"z": 1}}, "b": {"c": 1}}));
+        assert!(merge_patch(&mut root, &json!({"n": {"__proto__": {}}})).is_err());
+    }
 
     #[test]
     fn a_primary_keeps_the_fallbacks_and_is_allowed() {

@@ -195,6 +195,17 @@ pub fn find_by_name(name: &str) -> Option<&'static ProviderInfo> {
     find(id.as_str()).or_else(|| PROVIDERS.iter().find(|info| info.aliases.contains(&id.as_str())))
 }
 
+/// The providers whose logins can be refreshed (spec 04 section 7.5).
+pub const REFRESHED_PROVIDERS: &[&str] = &[
+    "anthropic",
+    "chutes",
+    "github-copilot",
+    "google-antigravity",
+    "google-gemini-cli",
+    "minimax-portal",
+    "openai-codex",
+];
+
 /// Whether the text is a placeholder that stands in a key field without being a secret (spec 02 section 7).
 pub fn is_marker(text: &str) -> bool {
     let text = text.trim();

@@ -27,6 +27,11 @@ pub fn enable_plugin(root: &mut Value, plugin: &str) {
 /// Makes a model the default one; fallbacks stay. An alias is set unless the model has one or another model has it.
 pub fn apply_default_model(root: &mut Value, reference: &str, alias: Option<&str>) {
     set_primary_only(root, reference);
+    allow_model(root, reference, alias);
+}
+
+/// Allows a model by name, beside those that are. An alias is set unless the model has one or another model has it.
+pub fn allow_model(root: &mut Value, reference: &str, alias: Option<&str>) {
     let models = object_at(root, &["agents", "defaults", "models"]);
     let taken = |alias: &str| {
         models.iter().any(|(key, entry)| {

@@ -6,6 +6,7 @@ use auth_core::{CredentialKind, ProfileId, ProviderId, Secret};
 use serde_json::Value;
 
 use super::Session;
+use super::auth_login::refuse_foreign_profile;
 use super::change::{Changing, Stored, provider_of};
 use crate::args::{PasteApiKey, PasteToken};
 use crate::failure::Failure;
@@ -57,13 +58,19 @@ fn profile_id(
         return Err(Failure::new(format!("Invalid --profile-id: {fault}")));
     }
     let id = ProfileId::new(id);
-    if let Some(other) = changing.auth.view.profiles.get(&id).filter(|known| known.auth_key != provider.auth_key()) {
-        return Err(Failure::new(format!(
-            "Auth profile \"{id}\" is for {}, not {provider}; choose another --profile-id.",
-            other.provider_as_stored
-        )));
-    }
+    refuse_foreign_profile(changing, provider, &id)?;
     Ok(id)
+}
+
+/// Stores a token that was asked for elsewhere.
+pub(crate) fn store_token(
+    changing: &Changing<'_>,
+    provider: &ProviderId,
+    id: ProfileId,
+    token: &Secret,
+    lifetime_ms: Option<f64>,
+) -> Result<u8, Failure> {
+    finish(changing, provider, id, CredentialKind::Token, token, lifetime_ms)
 }
 
 fn ask(question: &str, accept: &dyn Fn(&str) -> Result<Secret, String>) -> Result<Secret, Failure> {
@@ -88,7 +95,7 @@ fn finish(
     if let Some(expires) = expires {
         fields.push(("expires", serde_json::to_value(crate::render::Ms(expires)).unwrap_or_default()));
     }
-    let stored = [Stored { id, provider: provider.as_str(), kind, fields, expires }];
+    let stored = [Stored { id, provider: provider.as_str(), kind, fields, expires, email: None }];
     changing.store(&stored, &|_| Ok(()))?;
     let mut notes = Vec::new();
     if kind == CredentialKind::ApiKey {

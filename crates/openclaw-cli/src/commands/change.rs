@@ -1,7 +1,7 @@
 //! What every command that changes credentials shares: the writers, storing with its config entry, the report.
 
 use auth_core::config::edit::{ProfileLabels, register_profile};
-use auth_core::{AgentId, CredentialKind, Owner, ProfileId, ProviderId};
+use auth_core::{AgentId, AuthKey, CredentialKind, Owner, ProfileId, ProviderId, UsageStats};
 use auth_store::{
     AgentAuth, ConfigChange, ConfigWriteError, ConfigWriter, OpenStore, Run, StoreChange, StoreWriteError, StoreWriter,
 };
@@ -29,6 +29,16 @@ pub(crate) struct Stored<'a> {
     /// The members of the entry.
     pub(crate) fields: Vec<(&'static str, Value)>,
     pub(crate) expires: Option<f64>,
+    /// The account of a login.
+    pub(crate) email: Option<String>,
+}
+
+/// What a report says of the model that comes with a provider.
+#[derive(Clone, Copy)]
+pub(crate) struct SuggestedModel<'a> {
+    pub(crate) reference: &'a str,
+    /// It is the default model now.
+    pub(crate) applied: bool,
 }
 
 impl<'a> Changing<'a> {
@@ -126,12 +136,36 @@ impl<'a> Changing<'a> {
         profiles: &[Stored<'_>],
         edit: &dyn Fn(&mut Value) -> Result<(), String>,
     ) -> Result<(), Failure> {
+        self.store_and_clear(profiles, None, edit)
+    }
+
+    /// As [`store`](Self::store); also ends the cooldowns of every profile of a provider that was signed in to (04
+    /// section 1.2).
+    pub(crate) fn store_and_clear(
+        &self,
+        profiles: &[Stored<'_>],
+        signed_in: Option<&AuthKey>,
+        edit: &dyn Fn(&mut Value) -> Result<(), String>,
+    ) -> Result<(), Failure> {
         let edit = registering(profiles, edit);
         // Everything is checked before anything is written.
         self.config_writer().edit(Run::Dry, &edit).map_err(config_failure)?;
         let ids: Vec<&ProfileId> = profiles.iter().map(|stored| &stored.id).collect();
         let mut before = Vec::new();
+        let mut cleared: Vec<(ProfileId, UsageStats)> = Vec::new();
         self.change_store(&ids, |open| {
+            let others: Vec<ProfileId> = signed_in
+                .into_iter()
+                .flat_map(|key| open.store.of_provider(key))
+                .map(|profile| profile.id.clone())
+                .filter(|id| !ids.contains(&id))
+                .collect();
+            for id in others {
+                if let Some(stats) = open.store.usage(&id).cloned() {
+                    open.document.set_usage(&id, &stats.after_clearing());
+                    cleared.push((id, stats));
+                }
+            }
             for stored in profiles {
                 before.push((
                     stored.id.clone(),
@@ -154,6 +188,9 @@ impl<'a> Changing<'a> {
                     if let Some(stats) = stats {
                         open.document.set_usage(&id, &stats);
                     }
+                }
+                for (id, stats) in &cleared {
+                    open.document.set_usage(id, stats);
                 }
                 Ok(())
             });
@@ -182,6 +219,16 @@ impl<'a> Changing<'a> {
 
     /// The report of stored credentials: `Updated …`, `Auth profile: …`, or one JSON object.
     pub(crate) fn report(&self, profiles: &[Stored<'_>], notes: &[String]) -> Result<(), Failure> {
+        self.report_with_model(profiles, None, notes)
+    }
+
+    /// As [`report`](Self::report), with the model that comes with the provider.
+    pub(crate) fn report_with_model(
+        &self,
+        profiles: &[Stored<'_>],
+        model: Option<SuggestedModel<'_>>,
+        notes: &[String],
+    ) -> Result<(), Failure> {
         let entries: Vec<Value> = profiles
             .iter()
             .map(|stored| {
@@ -202,7 +249,12 @@ impl<'a> Changing<'a> {
             for note in notes {
                 remark(note);
             }
-            return self.print_head(json!({ "profiles": entries, "defaultModelApplied": false }));
+            let mut more = json!({ "profiles": entries });
+            if let Some(model) = model {
+                more["defaultModel"] = Value::from(model.reference);
+            }
+            more["defaultModelApplied"] = Value::from(model.is_some_and(|model| model.applied));
+            return self.print_head(more);
         }
         let mut page = Page::for_stdout(self.session.no_color);
         if self.options.dry_run {
@@ -219,6 +271,15 @@ impl<'a> Changing<'a> {
                 2,
                 &[plain(format!("Auth profile: {} ({}/{})", stored.id, stored.provider, stored.kind.as_str()))],
             );
+        }
+        match model {
+            Some(SuggestedModel { reference, applied: true }) => {
+                page.line(2, &[plain(format!("Default model set to {reference}"))]);
+            }
+            Some(SuggestedModel { reference, applied: false }) => {
+                page.line(2, &[plain(format!("Default model available: {reference} (use --set-default to apply)"))]);
+            }
+            None => {}
         }
         for note in notes {
             page.line(2, &[plain(note)]);
@@ -252,7 +313,8 @@ fn registering<'e>(
 ) -> impl Fn(&mut Value) -> Result<(), String> + 'e {
     move |root| {
         for stored in profiles {
-            register_profile(root, &stored.id, stored.provider, stored.kind, ProfileLabels::default(), true);
+            let labels = ProfileLabels { email: stored.email.as_deref(), display_name: None };
+            register_profile(root, &stored.id, stored.provider, stored.kind, labels, true);
         }
         edit(root)
     }

@@ -1,9 +1,12 @@
 //! From the command line to the command that answers it.
 
 mod auth_cooldown;
+mod auth_import;
 mod auth_list;
+mod auth_login;
 mod auth_order;
 mod auth_paste;
+mod auth_refresh;
 mod auth_remove;
 mod auth_why;
 mod change;
@@ -12,10 +15,12 @@ mod model_list;
 mod model_names;
 mod model_settings;
 mod onboard;
+mod online;
 mod probe;
 mod secrets;
 mod setup_ask;
 mod setup_plan;
+mod sign_in;
 mod status;
 
 use std::ffi::OsString;
@@ -262,6 +267,22 @@ fn run_auth(
         }
         Some(AuthCommand::PasteToken(args)) => {
             auth_paste::token(&open()?, args, agent(&[&args.agent, &auth.agent]).as_deref())
+        }
+        Some(AuthCommand::Add(args)) => auth_login::add(&open()?, args, agent(&[&args.agent, &auth.agent]).as_deref()),
+        Some(AuthCommand::Login(args)) => {
+            auth_login::login(&open()?, args, agent(&[&args.agent, &auth.agent]).as_deref())
+        }
+        Some(AuthCommand::SetupToken(args)) => {
+            auth_login::setup_token(&open()?, args, agent(&[&args.agent, &auth.agent]).as_deref())
+        }
+        Some(AuthCommand::LoginGithubCopilot(args)) => {
+            auth_login::copilot(&open()?, args, agent(&[&args.agent, &auth.agent]).as_deref())
+        }
+        Some(AuthCommand::Refresh(args)) => {
+            auth_refresh::run(&open()?, args, agent(&[&args.agent, &auth.agent]).as_deref())
+        }
+        Some(AuthCommand::Import(args)) => {
+            auth_import::run(&open()?, args, agent(&[&args.agent, &auth.agent]).as_deref())
         }
         Some(AuthCommand::Remove(args)) => {
             auth_remove::remove(&open()?, args, agent(&[&args.agent, &auth.agent]).as_deref())

@@ -12,8 +12,9 @@ use super::choose_reference::ReferenceQuestion;
 use super::onboard::SetUp;
 use super::onboard::normalised;
 use super::setup_plan::{
-    CUSTOM_VARIABLE, OAUTH_TOKEN_PREFIX, Plan, Planner, SETUP_TOKEN_VARIABLE, Variables, sign_in_advice,
+    CUSTOM_VARIABLE, OAUTH_TOKEN_PREFIX, Plan, Planner, SETUP_TOKEN_VARIABLE, Variables, refuse_blocked,
 };
+use super::sign_in::SignIn;
 use crate::endpoint_check::Chat;
 use crate::failure::Failure;
 use crate::onboard_args::Onboard;
@@ -58,6 +59,20 @@ pub(crate) fn ask(set_up: &SetUp<'_>, changing: &Changing<'_>) -> Result<Option<
             prompt::outro("Nothing was written.")?;
             return Ok(None);
         };
+        if let (Choice::Interactive(info, method), reported) = &choice {
+            match signed_in(set_up, changing, info, method) {
+                Ok(Some(plan)) => return Ok(Some((plan, reported.clone()))),
+                Ok(None) => {
+                    prompt::outro("Nothing was written.")?;
+                    return Ok(None);
+                }
+                Err(failure) if failure.code == 130 || set_up.options.auth_choice.is_some() => return Err(failure),
+                Err(failure) => {
+                    prompt::complain(failure.message.trim_start_matches("Error: "))?;
+                    continue;
+                }
+            }
+        }
         let Some(answers) = answers_for(set_up, changing, choice)? else {
             if set_up.options.auth_choice.is_none() {
                 continue;
@@ -65,23 +80,7 @@ pub(crate) fn ask(set_up: &SetUp<'_>, changing: &Changing<'_>) -> Result<Option<
             prompt::outro("Nothing was written.")?;
             return Ok(None);
         };
-        let mode = if answers.keep == Keep::Reference { InputMode::Reference } else { InputMode::Plaintext };
-        let planned = Planner {
-            situation: set_up.session.state.situation(&changing.auth),
-            options: &answers.options,
-            mode,
-            given: answers.key.as_ref(),
-            endpoints: set_up.endpoints(),
-            variables: match (&answers.variable, &answers.elsewhere, answers.choice) {
-                (Some(name), ..) => Variables::Only(name),
-                (None, Some((reference, key)), _) => Variables::Elsewhere(reference, key),
-                // Whether a variable is used was asked.
-                (None, None, Choice::Key(..) | Choice::LocalServer(_) | Choice::Custom) => Variables::None,
-                (None, None, _) => Variables::OfProvider,
-            },
-        }
-        .plan(&answers.choice);
-        let mut plan = match planned {
+        let mut plan = match planned(set_up, changing, &answers) {
             Ok(plan) => plan,
             Err(failure) if set_up.options.auth_choice.is_some() => return Err(failure),
             Err(failure) => {
@@ -99,13 +98,63 @@ pub(crate) fn ask(set_up: &SetUp<'_>, changing: &Changing<'_>) -> Result<Option<
         if answers.keep == Keep::Dotenv {
             into_dotenv(&mut plan, &answers);
         }
-        prompt::note("This will be written", &summary(set_up, changing, &plan, &answers)?)?;
+        let secret = answers.key.as_ref().map_or_else(|| "a reference".to_owned(), Secret::masked);
+        prompt::note("This will be written", &summary(set_up, changing, &plan, &secret)?)?;
         if !prompt::confirm("Write it?", true)? {
             prompt::outro("Nothing was written.")?;
             return Ok(None);
         }
         return Ok(Some((plan, answers.reported)));
     }
+}
+
+/// Asks what one choice still needs, and works out what it would do. `None` when the user went back.
+pub(crate) fn ask_for(set_up: &SetUp<'_>, changing: &Changing<'_>, choice: Choice) -> Result<Option<Plan>, Failure> {
+    let Some(answers) = answers_for(set_up, changing, (choice, String::new()))? else { return Ok(None) };
+    planned(set_up, changing, &answers).map(Some)
+}
+
+/// Signs in, and shows what that would write. `None` when the user said no.
+fn signed_in(
+    set_up: &SetUp<'_>,
+    changing: &Changing<'_>,
+    info: &'static ProviderInfo,
+    method: &'static AuthMethod,
+) -> Result<Option<Plan>, Failure> {
+    if set_up.options.dry_run {
+        return Err(Failure::with_fix(
+            "A dry run does not sign in.",
+            format!("openclaw models auth login --dry-run --provider {} --method {}", info.id, method.method),
+        ));
+    }
+    if let Some(plugin) = info.plugin {
+        refuse_blocked(&set_up.session.state.config, info, plugin).map_err(Failure::new)?;
+    }
+    let signed_in = SignIn { session: set_up.session, info, method, no_browser: false, qr: false }.run()?;
+    let Some(login) = signed_in else { return Ok(None) };
+    let plan = Plan::of_login(login, info);
+    prompt::note("This will be written", &summary(set_up, changing, &plan, "a login")?)?;
+    Ok(prompt::confirm("Write it?", true)?.then_some(plan))
+}
+
+/// What the answers would do.
+fn planned(set_up: &SetUp<'_>, changing: &Changing<'_>, answers: &Answers) -> Result<Plan, Failure> {
+    let mode = if answers.keep == Keep::Reference { InputMode::Reference } else { InputMode::Plaintext };
+    Planner {
+        situation: set_up.session.state.situation(&changing.auth),
+        options: &answers.options,
+        mode,
+        given: answers.key.as_ref(),
+        endpoints: set_up.endpoints(),
+        variables: match (&answers.variable, &answers.elsewhere, answers.choice) {
+            (Some(name), ..) => Variables::Only(name),
+            (None, Some((reference, key)), _) => Variables::Elsewhere(reference, key),
+            // Whether a variable is used was asked.
+            (None, None, Choice::Key(..) | Choice::LocalServer(_) | Choice::Custom) => Variables::None,
+            (None, None, _) => Variables::OfProvider,
+        },
+    }
+    .plan(&answers.choice)
 }
 
 /// The choice: of `--auth-choice`, else asked for. `None` is "skip".
@@ -120,7 +169,6 @@ fn chosen(set_up: &SetUp<'_>) -> Result<Option<(Choice, String)>, Failure> {
         set_up.refuse_foreign_keys(&chosen.choice, &chosen.reported)?;
         return Ok(match chosen.choice {
             Choice::Skip => None,
-            Choice::Interactive(info, method) => return Err(Failure::new(sign_in_advice(info, method))),
             choice => Some((choice, chosen.reported)),
         });
     }
@@ -173,10 +221,6 @@ fn method_of(info: &'static ProviderInfo) -> Result<Option<(Choice, String)>, Fa
         }
     };
     let chosen = resolve_choice(method.choice, None).map_err(Failure::new)?;
-    if let Choice::Interactive(info, method) = chosen.choice {
-        prompt::remark(&sign_in_advice(info, method))?;
-        return Ok(None);
-    }
     Ok(Some((chosen.choice, chosen.reported)))
 }
 
@@ -466,12 +510,12 @@ fn into_dotenv(plan: &mut Plan, answers: &Answers) {
     }
 }
 
-fn summary(set_up: &SetUp<'_>, changing: &Changing<'_>, plan: &Plan, answers: &Answers) -> Result<String, Failure> {
+/// `secret` is what is shown in the place of the credential.
+fn summary(set_up: &SetUp<'_>, changing: &Changing<'_>, plan: &Plan, secret: &str) -> Result<String, Failure> {
     let layout = &set_up.session.state.layout;
     let mut lines = Vec::new();
-    let masked = answers.key.as_ref().map_or_else(|| "a reference".to_owned(), Secret::masked);
     for stored in &plan.profiles {
-        lines.push(format!("{}  {} ({masked})", changing.store_path(), stored.id));
+        lines.push(format!("{}  {} ({secret})", changing.store_path(), stored.id));
     }
     if let Some((name, value)) = &plan.dotenv {
         lines.push(format!("{}  {name} ({})", layout.shorten(&layout.state_dir().join(".env")), value.masked()));

@@ -2,21 +2,23 @@
 
 use std::time::Duration;
 
-use auth_core::config::edit::{ProfileLabels, register_profile};
+use auth_core::config::edit::{ProfileLabels, merge_patch, register_profile};
 use auth_core::login_input::{self, duration_ms, setup_token_profile};
 use auth_core::provider::{AuthMethod, KeySetup, ProviderInfo};
 use auth_core::setup::{
     Choice, CustomInput, CustomKey, CustomProvider, FoundKey, InputMode, KeySource, KeyWanted, ServerModel,
-    WizardStamp, apply_default_model, apply_endpoint, apply_local_server, apply_ollama, checked_base_url,
+    WizardStamp, allow_model, apply_default_model, apply_endpoint, apply_local_server, apply_ollama, checked_base_url,
     cloudflare_base_url, enable_plugin, find_key, plugin_block, set_primary_only, stamp_wizard, zai_candidates,
 };
 use auth_core::{
     Config, Credential, CredentialKind, Environment, ProfileId, ProviderId, RefSource, RefState, Secret, SecretRef,
     Situation, resolve_order,
 };
+use auth_oauth::Login;
 use auth_store::COMPATIBLE_VERSION;
 use serde_json::{Value, json};
 
+use super::auth_login::stored;
 use super::change::Stored;
 use crate::endpoint_check::{Chat, Endpoints};
 use crate::failure::Failure;
@@ -71,6 +73,10 @@ enum ConfigStep {
     Custom(CustomProvider, Option<CustomKey>),
     DefaultModel(String, Option<&'static str>),
     PrimaryOnly(String),
+    /// A model that may be used, beside those that may already.
+    AllowedModel(String, Option<&'static str>),
+    /// Settings that a sign-in brings, merged into what is there.
+    Patch(Value),
 }
 
 impl Plan {
@@ -87,6 +93,13 @@ impl Plan {
     ///
     /// When the config has changed since the plan was made, so that it does not fit any more.
     pub(crate) fn edit(&self, root: &mut Value, at: &str, command: &str) -> Result<(), String> {
+        self.edit_settings(root)?;
+        stamp_wizard(root, WizardStamp { at, version: COMPATIBLE_VERSION, command });
+        Ok(())
+    }
+
+    /// As [`edit`](Self::edit), without noting that a set-up was run.
+    pub(crate) fn edit_settings(&self, root: &mut Value) -> Result<(), String> {
         for (id, provider) in &self.existing {
             register_profile(root, id, provider, CredentialKind::ApiKey, ProfileLabels::default(), true);
         }
@@ -110,10 +123,53 @@ impl Plan {
                 ConfigStep::Custom(custom, key) => custom.apply(root, key.as_ref())?,
                 ConfigStep::DefaultModel(model, alias) => apply_default_model(root, model, *alias),
                 ConfigStep::PrimaryOnly(model) => set_primary_only(root, model),
+                ConfigStep::AllowedModel(model, alias) => allow_model(root, model, *alias),
+                ConfigStep::Patch(patch) => merge_patch(root, patch)?,
             }
         }
-        stamp_wizard(root, WizardStamp { at, version: COMPATIBLE_VERSION, command });
         Ok(())
+    }
+
+    /// What a sign-in sets up when it is part of a set-up.
+    pub(crate) fn of_login(login: Login, info: &'static ProviderInfo) -> Self {
+        let mut plan = Self { profiles: vec![stored(&login)], notes: login.notes, ..Self::default() };
+        plan.changes.extend(info.plugin.map(|id| ConfigStep::Plugin(info, id)));
+        plan.changes.extend(login.config_patch.map(ConfigStep::Patch));
+        if let (Some(model), Some(base_url), "chutes") = (login.default_model, info.base_url, info.id)
+            && let Some((provider, model)) = model.split_once('/')
+        {
+            let (api, base_url) =
+                (info.apis.first().copied().unwrap_or("openai-completions"), Some(base_url.to_owned()));
+            plan.changes.push(ConfigStep::Endpoint { provider, base_url, api, model });
+        }
+        if let Some(model) = login.default_model {
+            plan.changes.push(ConfigStep::DefaultModel(model.to_owned(), None));
+            plan.model = Some(model.to_owned());
+        }
+        plan
+    }
+
+    /// The same for a sign-in alone: the default model stays unless it is to be set, and plugins are left as they are
+    /// (04 section 1.2).
+    #[must_use]
+    pub(crate) fn for_login(mut self, set_default: bool) -> Self {
+        let has_block =
+            self.changes.iter().any(|step| matches!(step, ConfigStep::Endpoint { .. } | ConfigStep::Patch(_)));
+        let is_login = self.profiles.iter().any(|stored| stored.kind == CredentialKind::OAuth);
+        let changes = std::mem::take(&mut self.changes).into_iter();
+        self.changes = changes
+            .filter_map(|step| match step {
+                ConfigStep::Plugin(..) => None,
+                ConfigStep::DefaultModel(model, alias) if !set_default => {
+                    let named = alias.is_some() || has_block || is_login;
+                    named.then_some(ConfigStep::AllowedModel(model, alias))
+                }
+                ConfigStep::PrimaryOnly(_) if !set_default => None,
+                ConfigStep::PrimaryOnly(model) => Some(ConfigStep::DefaultModel(model, None)),
+                step => Some(step),
+            })
+            .collect();
+        self
     }
 
     /// The custom server of the plan, with its key.
@@ -140,7 +196,7 @@ impl Plan {
 }
 
 /// Fails when the plugin of a provider may not be used.
-fn refuse_blocked(config: &Config, info: &ProviderInfo, plugin: &str) -> Result<(), String> {
+pub(crate) fn refuse_blocked(config: &Config, info: &ProviderInfo, plugin: &str) -> Result<(), String> {
     match plugin_block(config, plugin) {
         Some(reason) => Err(format!("{} plugin is disabled ({reason}).", info.label)),
         None => Ok(()),
@@ -285,6 +341,7 @@ impl Planner<'_> {
                 kind: CredentialKind::ApiKey,
                 fields,
                 expires: None,
+                email: None,
             });
         }
     }
@@ -357,7 +414,7 @@ impl Planner<'_> {
         let fields =
             vec![("type", Value::from(kind.as_str())), ("provider", Value::from(info.id)), ("key", Value::from(key))];
         let id = ProfileId::new(format!("{}:default", info.id));
-        plan.profiles.push(Stored { id, provider: info.id, kind, fields, expires: None });
+        plan.profiles.push(Stored { id, provider: info.id, kind, fields, expires: None, email: None });
         plan.model = model.as_ref().map(|model| format!("{}/{model}", info.id));
         plan.changes.push(ConfigStep::Ollama { provider: info.id, base_url, model });
         if let Some(model) = &plan.model {
@@ -443,7 +500,14 @@ impl Planner<'_> {
             fields.push(("expires", serde_json::to_value(crate::render::Ms(expires)).unwrap_or_default()));
         }
         let kind = CredentialKind::Token;
-        plan.profiles.push(Stored { id: ProfileId::new(id), provider: "anthropic", kind, fields, expires });
+        plan.profiles.push(Stored {
+            id: ProfileId::new(id),
+            provider: "anthropic",
+            kind,
+            fields,
+            expires,
+            email: None,
+        });
         let model = auth_core::provider::find("anthropic").and_then(|info| info.default_model);
         if let Some(model) = model {
             plan.changes.push(ConfigStep::PrimaryOnly(model.to_owned()));
@@ -535,7 +599,7 @@ pub(crate) fn needs_a_person(choice: &str, info: &ProviderInfo, method: &AuthMet
 }
 
 /// How to sign in to a provider that this command does not sign in to.
-pub(crate) fn sign_in_advice(info: &ProviderInfo, method: &AuthMethod) -> String {
+fn sign_in_advice(info: &ProviderInfo, method: &AuthMethod) -> String {
     let label = info.label;
     let several = info.auth.len() > 1;
     let method = if several { format!(" --method {}", method.method) } else { String::new() };

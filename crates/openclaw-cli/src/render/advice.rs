@@ -21,7 +21,10 @@ pub(crate) fn add_credential(provider: &ProviderId) -> AddCredential {
 
 /// The command that gives a profile a new secret.
 pub(crate) fn renew(health: &ProfileHealth) -> String {
-    renew_profile(health.kind, health.provider.as_str(), health.id.as_str())
+    match health.managed_by.as_deref().and_then(|by| by.strip_suffix("-cli")) {
+        Some(source @ ("codex" | "gemini")) => format!("openclaw models auth import {source}"),
+        _ => renew_profile(health.kind, health.provider.as_str(), health.id.as_str()),
+    }
 }
 
 /// The command that gives the profile of that id a new secret.
@@ -29,7 +32,18 @@ pub(crate) fn renew_profile(kind: CredentialKind, provider_id: &str, id: &str) -
     let provider = option("--provider", provider_id);
     let id = option("--profile-id", id);
     match kind {
-        CredentialKind::OAuth => format!("openclaw models auth login {provider}"),
+        CredentialKind::OAuth => {
+            // Some logins of earlier versions cannot be begun any more.
+            let can_sign_in = provider::find(provider_id).is_some_and(|info| {
+                info.auth.iter().any(|method| matches!(method.kind, AuthKind::OAuth | AuthKind::DeviceCode))
+            });
+            let known = provider::find(provider_id).is_some_and(|info| !info.auth.is_empty());
+            if can_sign_in || !known {
+                format!("openclaw models auth login {provider}")
+            } else {
+                format!("openclaw models auth paste-api-key {provider}")
+            }
+        }
         CredentialKind::Token => {
             let setup = provider::find(provider_id)
                 .is_some_and(|info| info.auth.iter().any(|method| method.kind == AuthKind::Token));
@@ -49,6 +63,12 @@ pub(crate) fn trouble(health: &ProfileHealth, now: Timestamp) -> Option<String> 
     let words = match (health.status, health.reason, away) {
         (HealthStatus::Expired, _, Some(ago)) => return Some(format!("expired {ago} ago")),
         (HealthStatus::Expiring, _, Some(left)) => return Some(format!("expires in {left}")),
+        // With a refresh token that nobody here can use.
+        (HealthStatus::Ok, ..)
+            if !health.renews_itself && health.ends_at_ms.is_some_and(|ends| ends <= now.as_f64()) =>
+        {
+            "expired, and does not renew itself"
+        }
         (HealthStatus::Expired, ..) => "expired",
         (HealthStatus::Missing, Some(HealthReason::InvalidExpires), _) => "has an expiry that is no date",
         (HealthStatus::Missing, Some(HealthReason::MissingCredential), _) => "holds no token",
@@ -66,7 +86,8 @@ pub(crate) fn time_left(health: &ProfileHealth, now: Timestamp) -> String {
     match (health.renews_itself, left > 0.0) {
         (true, true) => format!("expires in {}, renews itself", WordyDuration(left)),
         (true, false) => "expired, renews itself at the next use".to_owned(),
-        (false, _) => format!("expires in {}", WordyDuration(left)),
+        (false, true) => format!("expires in {}", WordyDuration(left)),
+        (false, false) => "expired and does not renew itself".to_owned(),
     }
 }
 

@@ -1,0 +1,99 @@
+//! `models auth import` (spec 04 section 1.8): the login of another program, once, or the files of earlier versions.
+
+use auth_core::ProviderId;
+use auth_oauth::{ForeignCli, Imported};
+use serde_json::json;
+
+use super::Session;
+use super::auth_login::{refuse_foreign_profile, stored};
+use super::change::Changing;
+use crate::args::{Import, ImportSource};
+use crate::failure::Failure;
+use crate::output::{Page, plain, remark};
+
+pub(crate) fn run(session: &Session, args: &Import, agent: Option<&str>) -> Result<u8, Failure> {
+    let changing = Changing::open(session, &args.change, agent, "models auth import")?;
+    let foreign = match args.source {
+        ImportSource::Codex => ForeignCli::Codex,
+        ImportSource::Gemini => ForeignCli::Gemini,
+        ImportSource::Legacy if args.take_over => {
+            return Err(Failure::new("--take-over is for the login of another program; legacy files are ours."));
+        }
+        ImportSource::Legacy => return legacy(&changing, args.change.dry_run),
+    };
+    let state = &session.state;
+    let imported = foreign.read(&state.environment, &state.layout, &session.host, args.take_over).map_err(|error| {
+        let provider = match foreign {
+            ForeignCli::Codex => "openai-codex",
+            _ => "google-gemini-cli",
+        };
+        Failure::with_fix(error, format!("openclaw models auth login --provider {provider}"))
+    })?;
+    let Imported { login, path, took_refresh } = imported;
+    let shown = state.layout.shorten(&path);
+    let mut notes = vec![format!(
+        "Read {} from {shown}; that file is as it was",
+        if took_refresh { "the access token and the refresh token" } else { "the access token" },
+    )];
+    notes.push(if took_refresh {
+        format!(
+            "Warning: from now on this program renews the login. The {} will lose its own at its next refresh; sign in there again.",
+            foreign.label()
+        )
+    } else {
+        format!(
+            "The {} goes on renewing the login; when its token has expired here, run this command again",
+            foreign.label()
+        )
+    });
+    let provider = ProviderId::normalise(login.provider);
+    refuse_foreign_profile(&changing, &provider, &login.profile_id)?;
+    let profiles = [stored(&login)];
+    changing.store_and_clear(&profiles, Some(&provider.auth_key()), &|_| Ok(()))?;
+    changing.report(&profiles, &notes)?;
+    Ok(0)
+}
+
+/// Writes what the legacy files would give anyway.
+fn legacy(changing: &Changing<'_>, dry_run: bool) -> Result<u8, Failure> {
+    let layout = &changing.session.state.layout;
+    let files: Vec<String> = changing.auth.view.legacy_files.iter().map(|path| layout.shorten(path)).collect();
+    let nothing = || {
+        Failure::with_fix(
+            format!("There is nothing to take over: no legacy files, or {} exists already.", changing.store_path()),
+            "openclaw models auth list",
+        )
+    };
+    if files.is_empty() {
+        return Err(nothing());
+    }
+    let mut imported = Vec::new();
+    let done = changing.change_store(&[], |open| {
+        imported =
+            open.store.iter().map(|profile| (profile.id.clone(), profile.provider.clone(), profile.kind())).collect();
+        Ok(())
+    })?;
+    if done.imported == 0 {
+        return Err(nothing());
+    }
+    if changing.json() {
+        let profiles: Vec<_> = imported
+            .iter()
+            .map(|(id, provider, kind)| json!({"profileId": id.as_str(), "provider": provider.as_str(), "mode": kind.as_str()}))
+            .collect();
+        changing.print_head(json!({ "profiles": profiles, "files": files }))?;
+        return Ok(0);
+    }
+    let mut page = Page::for_stdout(changing.session.no_color);
+    if dry_run {
+        page.line(2, &[plain("Dry run: nothing was written.")]);
+    }
+    let verb = if dry_run { "Would take over" } else { "Took over" };
+    page.line(2, &[plain(format!("{verb} {} of {} into {}", done.imported, files.join(", "), changing.store_path()))]);
+    for (id, provider, kind) in &imported {
+        page.line(2, &[plain(format!("Auth profile: {id} ({provider}/{})", kind.as_str()))]);
+    }
+    page.print()?;
+    remark("Check it: openclaw models status");
+    Ok(0)
+}

@@ -1,0 +1,135 @@
+//! What commands that use the network share: where requests go, through what, and what a signal does meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use auth_oauth::{
+    Endpoints, HttpRequest, HttpResponse, OAuthError, OAuthErrorKind, ProviderSettings, TEST_BASE_URL, Transport,
+    TransportError,
+};
+use auth_probe::{Clients, Interrupt, Network};
+use auth_store::Host;
+
+use super::Session;
+use crate::failure::Failure;
+
+/// The way to the network.
+pub(crate) struct Online {
+    pub(crate) endpoints: Endpoints,
+    pub(crate) clients: Clients,
+    minimax_base_url: Option<String>,
+}
+
+impl Online {
+    /// Reads what the environment says about the network.
+    ///
+    /// # Errors
+    ///
+    /// When a variable has a value that cannot be used.
+    pub(crate) fn open(session: &Session) -> Result<Self, Failure> {
+        let endpoints = Endpoints::of(&session.state.environment).map_err(Failure::new)?;
+        if endpoints.is_test() {
+            crate::output::remark(&format!("Warning: {TEST_BASE_URL} is set: requests stay on this machine"));
+        }
+        let roots = match session.state.environment.non_blank("NODE_EXTRA_CA_CERTS") {
+            None => None,
+            Some(path) => {
+                let path = session.state.layout.user_path(path);
+                let read = session.host.read(&path, 1 << 20);
+                Some(read.map_err(|error| {
+                    let shown = session.state.layout.shorten(&path);
+                    Failure::new(format!("NODE_EXTRA_CA_CERTS: cannot read {shown}: {error}"))
+                })?)
+            }
+        };
+        let clients = Clients::new(roots.as_deref())
+            .map_err(|why| Failure::new(format!("no secure connection can be made: {why}")))?;
+        let clients = if endpoints.is_test() { clients.loopback_only() } else { clients };
+        let minimax = auth_core::ProviderId::normalise("minimax-portal");
+        let minimax_base_url = session.state.config.provider(&minimax).and_then(|entry| entry.base_url.clone());
+        Ok(Self { endpoints, clients, minimax_base_url })
+    }
+
+    /// What the requests of the providers depend on.
+    pub(crate) fn settings<'a>(&'a self, session: &'a Session) -> ProviderSettings<'a> {
+        ProviderSettings {
+            environment: &session.state.environment,
+            host: &session.host,
+            endpoints: &self.endpoints,
+            minimax_base_url: self.minimax_base_url.as_deref(),
+        }
+    }
+
+    /// The network for a conversation: Ctrl-C ends what is waited for, and the command says so.
+    pub(crate) fn for_login(&self) -> Network {
+        let flag = Arc::new(AtomicBool::new(false));
+        // Without the flag Ctrl-C ends the process, which stores nothing either.
+        let _ = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&flag));
+        Network::new(self.clients.clone(), Interrupt::Flag(flag))
+    }
+
+    /// The network for a refresh: a signal ends the command, but not while an answer is waited for that may hold the
+    /// only copy of a new secret.
+    pub(crate) fn for_refresh(&self) -> Patient {
+        let patient = Patient {
+            network: Network::new(self.clients.clone(), Interrupt::Never),
+            may_end: Arc::new(AtomicBool::new(true)),
+            asked_to_end: Arc::new(AtomicBool::new(false)),
+        };
+        for (signal, code) in [(signal_hook::consts::SIGINT, 130), (signal_hook::consts::SIGTERM, 143)] {
+            let _ = signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&patient.may_end));
+            let _ = signal_hook::flag::register(signal, Arc::clone(&patient.asked_to_end));
+        }
+        patient
+    }
+}
+
+/// A network that lets no refresh be cut off.
+#[derive(Debug)]
+pub(crate) struct Patient {
+    network: Network,
+    may_end: Arc<AtomicBool>,
+    asked_to_end: Arc<AtomicBool>,
+}
+
+impl Patient {
+    /// Called when what was asked for is stored: a signal may end the process again. One that came meanwhile does.
+    pub(crate) fn settled(&self) -> Result<(), Failure> {
+        self.may_end.store(true, Ordering::Relaxed);
+        if self.asked_to_end.load(Ordering::Relaxed) {
+            return Err(cancelled());
+        }
+        Ok(())
+    }
+}
+
+impl Transport for Patient {
+    fn send(&self, request: &HttpRequest, timeout: Duration) -> Result<HttpResponse, TransportError> {
+        if request.must_finish {
+            self.may_end.store(false, Ordering::Relaxed);
+        }
+        self.network.send(request, timeout)
+    }
+
+    fn wait(&self, time: Duration) -> Result<(), TransportError> {
+        self.network.wait(time)
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.network.now_ms()
+    }
+}
+
+pub(crate) fn cancelled() -> Failure {
+    Failure { message: "Cancelled.".to_owned(), code: 130 }
+}
+
+/// A login or a refresh that failed, with the command that helps when the text does not name one.
+pub(crate) fn oauth_failure(error: &OAuthError, fix: Option<&str>) -> Failure {
+    match (error.kind, fix) {
+        (OAuthErrorKind::Cancelled, _) => cancelled(),
+        (_, Some(fix)) => Failure::with_fix(&error.message, fix),
+        (_, None) => Failure::new(&error.message),
+    }
+}
