@@ -161,14 +161,23 @@ pub struct Outcome {
     pub cancelled: bool,
 }
 
-/// Sends the requests and tells of each when it is done. Equal requests are sent once. `redactor` knows every secret of
-/// the plan.
+/// What a run tells of while it goes on. Numbers are places in the list of its jobs.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The request goes out.
+    Asking(usize),
+    /// The verdict is there.
+    Done(usize, &'a LiveRow),
+}
+
+/// Sends the requests and tells of each when it goes out and when it is done. Equal requests are sent once. `redactor`
+/// knows every secret of the plan.
 pub async fn run(
     jobs: Vec<Job>,
     limits: Limits,
     clients: &Clients,
     redactor: &Redactor,
-    on_done: &mut dyn FnMut(usize, &LiveRow),
+    on_event: &mut dyn FnMut(Event<'_>),
 ) -> Outcome {
     let mut rows: Vec<Option<LiveRow>> = jobs.iter().map(|_| None).collect();
     let mut twins: HashMap<String, Vec<usize>> = HashMap::new();
@@ -191,6 +200,7 @@ pub async fn run(
         {
             let (job, clients, redactor) = (Arc::clone(&jobs[at]), clients.clone(), redactor.clone());
             let timeout = Duration::from_millis(limits.timeout_ms);
+            twins.get(&identity(&job)).into_iter().flatten().for_each(|twin| on_event(Event::Asking(*twin)));
             under_way.spawn(async move { (at, ask(&job, &clients, timeout, &redactor).await) });
         }
         let done = tokio::select! {
@@ -205,7 +215,7 @@ pub async fn run(
             None => break,
             Some(Ok((at, row))) => {
                 for twin in twins.get(&identity(&jobs[at])).into_iter().flatten() {
-                    on_done(*twin, &row);
+                    on_event(Event::Done(*twin, &row));
                     rows[*twin] = Some(row.clone());
                 }
             }

@@ -329,7 +329,7 @@ fn answers_that_come_over_a_connection() {
     let clients = Clients::new(None).expect("clients");
     let limits = Limits { timeout_ms: 20_000, concurrency: 8 };
     let redactor = Redactor::of([Secret::new(KEY), Secret::new(CHATGPT_TOKEN)]);
-    let outcome = runtime.block_on(run(jobs, limits, &clients, &redactor, &mut |_, _| ()));
+    let outcome = runtime.block_on(run(jobs, limits, &clients, &redactor, &mut |_| ()));
     assert_eq!(outcome.rows.len(), asked.len());
     let mut complaints = String::new();
     for ((provider, case), row) in asked.iter().zip(&outcome.rows) {

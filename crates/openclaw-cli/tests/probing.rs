@@ -8,6 +8,8 @@
 mod sandbox;
 #[path = "probing/server.rs"]
 mod server;
+#[path = "probing/watched.rs"]
+mod watched;
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};

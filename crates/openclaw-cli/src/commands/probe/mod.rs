@@ -1,23 +1,29 @@
 //! `models status --probe` (spec 03): asking, and the rows of the report.
 
+mod progress;
 mod record;
 mod report;
 mod secrets;
 mod settings;
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::time::Duration;
 
 use auth_core::config::AgentId;
 use auth_core::failure::Reason;
 use auth_core::probe::{ProbeOptions, ProbePlan, ProbeRow, Step, probe_references};
 use auth_core::secrets::Redactor;
 use auth_core::{ProfileId, ResolvedRefs, Secret, Situation};
-use auth_probe::{Clients, Job, JobSettings, Limits, LiveRow, Outcome, job, run, warning};
+use auth_probe::{Clients, Event, Job, JobSettings, Limits, LiveRow, Outcome, job, run, warning};
 use auth_store::AgentAuth;
 use auth_store::secrets::{ExecPolicy, Resolver};
 
+use self::progress::{Progress, Target};
 use super::Session;
+use crate::args::LogLevel;
 use crate::failure::Failure;
 use crate::output::remark;
-use crate::prompt;
 pub(crate) use settings::Settings;
 
 /// Names this program to the other side.
@@ -49,6 +55,14 @@ struct ProbedRow {
     live: Option<LiveRow>,
     check: Option<&'static str>,
     warning: Option<&'static str>,
+}
+
+impl ProbedRow {
+    /// How people know it while it is asked.
+    fn target(&self) -> Target {
+        let model = self.model().unwrap_or_else(|| self.row.provider.to_string());
+        Target { model, credential: format!("{} ({})", self.row.label, self.row.mode) }
+    }
 }
 
 /// Asks the providers.
@@ -108,10 +122,11 @@ pub(crate) fn probe(
     if named > 0 && sent > 0 {
         tell_cost(sent, named, settings.max_tokens)?;
     }
-    let labels: Vec<String> =
-        places.iter().map(|at| format!("{} ({})", rows[*at].row.provider, rows[*at].row.label)).collect();
+    let targets = places.iter().map(|at| rows[*at].target()).collect();
+    let silent = settings.silent || session.log_level < LogLevel::Info;
+    let progress = Progress::new(targets, silent, session.no_color);
     let redactor = secrets::redactor(state, auth, &refs, secrets);
-    let outcome = send(session, jobs, settings, &redactor, &labels)?;
+    let outcome = send(session, jobs, settings, &redactor, progress)?;
     for (at, live) in places.into_iter().zip(outcome.rows) {
         rows[at].live = Some(live);
     }
@@ -180,7 +195,7 @@ fn send(
     jobs: Vec<Job>,
     settings: &Settings,
     redactor: &Redactor,
-    labels: &[String],
+    progress: Progress,
 ) -> Result<Outcome, Failure> {
     if jobs.is_empty() {
         return Ok(Outcome { rows: Vec::new(), cancelled: false });
@@ -205,18 +220,28 @@ fn send(
         .build()
         .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
     let limits = Limits { timeout_ms: settings.timeout_ms, concurrency: settings.concurrency };
-    let watched = prompt::is_interactive();
-    let mut done = 0;
-    let total = jobs.len();
-    let mut tell = |at: usize, row: &LiveRow| {
-        done += 1;
-        if watched {
-            let latency = row.latency_ms.unwrap_or_default();
-            remark(&format!("[{done}/{total}] {}  {}  {latency} ms", labels[at], row.status.as_str()));
+    let progress = RefCell::new(progress);
+    let outcome = runtime.block_on(async {
+        let mut tell = |event: Event<'_>| progress.borrow_mut().tell(event);
+        tokio::select! {
+            outcome = run(jobs, limits, &clients, redactor, &mut tell) => outcome,
+            never = animate(&progress) => match never {},
         }
-    };
-    let outcome = runtime.block_on(run(jobs, limits, &clients, redactor, &mut tell));
+    });
+    // Before the report, which says the same at rest.
+    drop(progress);
     // A name that is still being looked up has a thread of its own, which would hold the report up.
     runtime.shutdown_background();
     Ok(outcome)
+}
+
+/// Keeps what moves moving.
+async fn animate(progress: &RefCell<Progress>) -> Infallible {
+    if !progress.borrow().is_live() {
+        return std::future::pending().await;
+    }
+    loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        progress.borrow_mut().draw();
+    }
 }

@@ -96,7 +96,7 @@ impl Probed {
 }
 
 impl ProbedRow {
-    fn model(&self) -> Option<String> {
+    pub(super) fn model(&self) -> Option<String> {
         self.row.model.as_ref().map(|model| format!("{}/{model}", self.row.provider))
     }
 
@@ -106,13 +106,7 @@ impl ProbedRow {
             (None, Step::Skip(Skip { code: SkipCode::NoModel, .. })) => ProbeStatus::NoModel,
             (None, _) => ProbeStatus::Unknown,
         };
-        let look = match status {
-            ProbeStatus::Ok => Look::Good,
-            ProbeStatus::RateLimit | ProbeStatus::Timeout | ProbeStatus::Billing => Look::Warning,
-            ProbeStatus::Auth | ProbeStatus::Format => Look::Bad,
-            ProbeStatus::Unknown | ProbeStatus::NoModel => Look::Faint,
-        };
-        (status.as_str(), look)
+        (status.as_str(), look_of(status))
     }
 
     fn error(&self) -> Option<&str> {
@@ -196,8 +190,18 @@ impl ProbedRow {
     }
 }
 
+/// How a status looks.
+pub(super) fn look_of(status: ProbeStatus) -> Look {
+    match status {
+        ProbeStatus::Ok => Look::Good,
+        ProbeStatus::RateLimit | ProbeStatus::Timeout | ProbeStatus::Billing => Look::Warning,
+        ProbeStatus::Auth | ProbeStatus::Format => Look::Bad,
+        ProbeStatus::Unknown | ProbeStatus::NoModel => Look::Faint,
+    }
+}
+
 /// A duration as the report prints it: `412ms`, `8s`, `1.2s`.
-fn duration(ms: u64) -> String {
+pub(super) fn duration(ms: u64) -> String {
     if ms < 1000 {
         return format!("{ms}ms");
     }
