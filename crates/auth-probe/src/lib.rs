@@ -12,7 +12,9 @@
 
 mod job;
 mod run;
+mod schedule;
 pub mod wire;
 
 pub use job::{JobSettings, job, warning};
 pub use run::{Clients, Event, Job, Limits, LiveRow, Outcome, run, status_of};
+pub use schedule::PER_HOST_MAX;

@@ -13,6 +13,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response};
 use tokio::task::JoinSet;
 
+use crate::schedule::Schedule;
 use crate::wire::{
     ApiKind, FreeVerdict, Method, Progress, Reader, Request, StreamError, Value, error_text, free_verdict,
 };
@@ -44,7 +45,7 @@ pub struct Job {
 pub struct Limits {
     /// How long one request may take, answer included, in milliseconds.
     pub timeout_ms: u64,
-    /// How many are under way at once.
+    /// How many are under way at once; to one host never more than [`PER_HOST_MAX`](crate::PER_HOST_MAX).
     pub concurrency: usize,
 }
 
@@ -147,6 +148,12 @@ pub(crate) fn host_address(url: &reqwest::Url) -> Option<IpAddr> {
     host.parse().ok().map(|address: IpAddr| address.to_canonical())
 }
 
+/// Host and port of an address, which have a bound of their own.
+fn place(url: &str) -> String {
+    let place = |url: reqwest::Url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?));
+    reqwest::Url::parse(url).ok().and_then(place).unwrap_or_default()
+}
+
 /// Whether the name of a host stands for this machine.
 pub(crate) fn is_localhost(url: &reqwest::Url) -> bool {
     url.host_str().is_some_and(|host| host == "localhost" || host.ends_with(".localhost"))
@@ -190,14 +197,13 @@ pub async fn run(
         same.push(at);
     }
     let jobs: Vec<Arc<Job>> = jobs.into_iter().map(Arc::new).collect();
-    let mut waiting = first.into_iter();
+    let mut schedule =
+        Schedule::new(first.into_iter().map(|at| (at, place(&jobs[at].request.url))), limits.concurrency);
     let mut under_way = JoinSet::new();
     let mut cancelled = false;
     let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
-        while under_way.len() < limits.concurrency.max(1)
-            && let Some(at) = waiting.next()
-        {
+        while let Some(at) = schedule.next() {
             let (job, clients, redactor) = (Arc::clone(&jobs[at]), clients.clone(), redactor.clone());
             let timeout = Duration::from_millis(limits.timeout_ms);
             twins.get(&identity(&job)).into_iter().flatten().for_each(|twin| on_event(Event::Asking(*twin)));
@@ -214,6 +220,7 @@ pub async fn run(
         match done {
             None => break,
             Some(Ok((at, row))) => {
+                schedule.done(at);
                 for twin in twins.get(&identity(&jobs[at])).into_iter().flatten() {
                     on_event(Event::Done(*twin, &row));
                     rows[*twin] = Some(row.clone());
@@ -442,9 +449,7 @@ fn redirected(response: &Response) -> LiveRow {
 
 fn unreachable_row(error: &reqwest::Error, url: &str) -> LiveRow {
     let text = chain(error);
-    let parsed = reqwest::Url::parse(url).ok();
-    let host = parsed.and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
-    let host = host.unwrap_or_else(|| "the address".to_owned());
+    let host = Some(place(url)).filter(|host| !host.is_empty()).unwrap_or_else(|| "the address".to_owned());
     let lower = text.to_lowercase();
     if lower.contains("certificate") {
         return LiveRow { status: ProbeStatus::Unknown, ..LiveRow::failed(Reason::Tls, format!("{host}: {text}")) };

@@ -1,5 +1,7 @@
 //! What somebody sees who watches a probe on a terminal (spec 03 section 7.2).
 
+#![allow(clippy::panic, reason = "a terminal that shows something else has nothing more to tell")]
+
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
 
