@@ -107,6 +107,17 @@ mod tests {
     }
 
     #[test]
+    fn payloads_come_with_and_without_padding() {
+        // {"https://api.openai.com/auth":{"chatgpt_account_id":"acc-é?>"}}
+        let payload = "eyJodHRwczovL2FwaS5vcGVuYWkuY29tL2F1dGgiOnsiY2hhdGdwdF9hY2NvdW50X2lkIjoiYWNjLcOpPz4ifX0";
+        for text in [format!("h.{payload}.s"), format!("h.{payload}=.s")] {
+            assert_eq!(Claims::of(&text).unwrap().account_id().as_deref(), Some("acc-\u{e9}?>"));
+        }
+        let cut = &payload[..payload.len() - 3];
+        assert!(Claims::of(&format!("h.{cut}.s")).is_none());
+    }
+
+    #[test]
     fn what_is_no_token_says_nothing() {
         for text in ["", "a.b", "a.b.c.d", "a.!!.c", "e30.bm8.sig", "e30.W10.sig"] {
             assert!(Claims::of(text).is_none(), "{text}");

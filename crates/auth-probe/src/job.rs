@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use auth_core::failure::Reason;
 use auth_core::probe::{Endpoint, HeaderText};
 use auth_core::{Environment, Secret, host_of};
+use auth_oauth::Claims;
 
 use crate::run::Job;
 use crate::run::{host_address, is_localhost};
 use crate::wire::{
-    ApiKind, AwsCredentials, FreeCheck, Request, Target, Value, codex_account_id, free_request, live_request,
-    region_of, sign,
+    ApiKind, AwsCredentials, FreeCheck, Request, Target, Value, free_request, live_request, region_of, sign,
 };
 
 /// What all requests of a run share.
@@ -47,11 +47,7 @@ pub fn job(
         let api: String = endpoint.api.chars().filter(|c| !c.is_control()).take(80).collect();
         return Err((Reason::UnsupportedProbe, format!("the API kind \"{api}\" is not known")));
     };
-    if kind == ApiKind::GithubCopilot {
-        let text = "GitHub Copilot needs a token exchange that is not made here";
-        return Err((Reason::UnsupportedProbe, text.to_owned()));
-    }
-    let account_id = credential.and_then(|secret| codex_account_id(secret.reveal()));
+    let account_id = credential.and_then(|secret| Claims::of(secret.reveal())?.account_id());
     if kind == ApiKind::OpenAiCodexResponses && account_id.is_none() {
         return Err((Reason::InvalidToken, "the access token names no account".to_owned()));
     }

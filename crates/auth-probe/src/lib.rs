@@ -7,14 +7,18 @@
 //! # Limitations
 //!
 //! Requests are HTTP/1.1. Bedrock is asked with a bearer token or with AWS keys from the environment, not with AWS profiles
-//! or the roles of an instance; the token exchange of GitHub Copilot is not made.
+//! or the roles of an instance.
 #![deny(missing_docs)]
 
 mod job;
 mod network;
+mod prepare;
 mod run;
+mod schedule;
 pub mod wire;
 
 pub use job::{JobSettings, job, warning};
 pub use network::{Interrupt, Network};
-pub use run::{Clients, Job, Limits, LiveRow, Outcome, run, status_of};
+pub use prepare::{Asked, Desk};
+pub use run::{Clients, Event, Job, Limits, LiveRow, Outcome, Preparation, Prepared, Task, run, status_of};
+pub use schedule::PER_HOST_MAX;

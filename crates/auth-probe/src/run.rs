@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auth_core::failure::{ProbeStatus, Reason, Signal, classify_probe};
@@ -13,6 +12,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response};
 use tokio::task::JoinSet;
 
+use crate::schedule::Schedule;
 use crate::wire::{
     ApiKind, FreeVerdict, Method, Progress, Reader, Request, StreamError, Value, error_text, free_verdict,
 };
@@ -44,7 +44,7 @@ pub struct Job {
 pub struct Limits {
     /// How long one request may take, answer included, in milliseconds.
     pub timeout_ms: u64,
-    /// How many are under way at once.
+    /// How many are under way at once; to one host never more than [`PER_HOST_MAX`](crate::PER_HOST_MAX).
     pub concurrency: usize,
 }
 
@@ -67,15 +67,75 @@ pub struct LiveRow {
     pub request_id: Option<String>,
     /// What is left of the quota, as the other side says it.
     pub quota: Vec<(String, String)>,
+    /// The check, when it was one that costs nothing.
+    pub check: Option<&'static str>,
+}
+
+/// Does what a request needs first, within a time, on a thread that may block.
+pub type Preparation = Box<dyn FnOnce(Duration) -> Prepared + Send>;
+
+/// What a preparation ended with.
+#[derive(Debug)]
+pub enum Prepared {
+    /// The request can be sent.
+    Job(Box<Job>),
+    /// There is a verdict already.
+    Row(Box<LiveRow>),
+}
+
+/// One row of a plan that is asked.
+pub enum Task {
+    /// Its request is ready.
+    Ready(Job),
+    /// Something has to be done first.
+    Later {
+        /// Where the request will go.
+        url: String,
+        /// What has to be done.
+        prepare: Preparation,
+    },
+}
+
+impl std::fmt::Debug for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ready(job) => f.debug_tuple("Ready").field(job).finish(),
+            Self::Later { url, .. } => f.debug_struct("Later").field("url", url).finish_non_exhaustive(),
+        }
+    }
+}
+
+impl Task {
+    fn url(&self) -> &str {
+        match self {
+            Self::Ready(job) => &job.request.url,
+            Self::Later { url, .. } => url,
+        }
+    }
 }
 
 impl LiveRow {
     fn new(status: ProbeStatus, reason: Option<Reason>, error: Option<String>) -> Self {
         let (latency_ms, quota) = (None, Vec::new());
-        Self { status, reason, error, latency_ms, http_status: None, retry_after_ms: None, request_id: None, quota }
+        Self {
+            status,
+            reason,
+            error,
+            latency_ms,
+            http_status: None,
+            retry_after_ms: None,
+            request_id: None,
+            quota,
+            check: None,
+        }
     }
 
-    fn failed(reason: Reason, error: impl Into<String>) -> Self {
+    /// A credential that works.
+    pub(crate) fn ok(check: Option<&'static str>) -> Self {
+        Self { check, ..Self::new(ProbeStatus::Ok, None, None) }
+    }
+
+    pub(crate) fn failed(reason: Reason, error: impl Into<String>) -> Self {
         Self::new(reason.status(), Some(reason), Some(error.into()))
     }
 
@@ -155,6 +215,12 @@ pub(crate) fn host_address(url: &reqwest::Url) -> Option<IpAddr> {
     host.parse().ok().map(|address: IpAddr| address.to_canonical())
 }
 
+/// Host and port of an address, which have a bound of their own.
+fn place(url: &str) -> String {
+    let place = |url: reqwest::Url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?));
+    reqwest::Url::parse(url).ok().and_then(place).unwrap_or_default()
+}
+
 /// Whether the name of a host stands for this machine.
 pub(crate) fn is_localhost(url: &reqwest::Url) -> bool {
     url.host_str().is_some_and(|host| host == "localhost" || host.ends_with(".localhost"))
@@ -169,37 +235,50 @@ pub struct Outcome {
     pub cancelled: bool,
 }
 
-/// Sends the requests and tells of each when it is done. Equal requests are sent once. `redactor` knows every secret of
-/// the plan.
+/// What a run tells of while it goes on. Numbers are places in the list of its jobs.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The request goes out.
+    Asking(usize),
+    /// The verdict is there.
+    Done(usize, &'a LiveRow),
+}
+
+/// Sends the requests and tells of each when it goes out and when it is done. Equal requests are sent once. `redactor`
+/// knows every secret of the plan. What was begun before a request is always finished, also after its deadline and
+/// after an interrupt: it may hold the only copy of a new secret.
 pub async fn run(
-    jobs: Vec<Job>,
+    tasks: Vec<Task>,
     limits: Limits,
     clients: &Clients,
     redactor: &Redactor,
-    on_done: &mut dyn FnMut(usize, &LiveRow),
+    on_event: &mut dyn FnMut(Event<'_>),
 ) -> Outcome {
-    let mut rows: Vec<Option<LiveRow>> = jobs.iter().map(|_| None).collect();
+    let mut rows: Vec<Option<LiveRow>> = tasks.iter().map(|_| None).collect();
     let mut twins: HashMap<String, Vec<usize>> = HashMap::new();
     let mut first: Vec<usize> = Vec::new();
-    for (at, job) in jobs.iter().enumerate() {
-        let same = twins.entry(identity(job)).or_default();
+    let names: Vec<String> = tasks.iter().enumerate().map(|(at, task)| identity(at, task)).collect();
+    for (at, name) in names.iter().enumerate() {
+        let same = twins.entry(name.clone()).or_default();
         if same.is_empty() {
             first.push(at);
         }
         same.push(at);
     }
-    let jobs: Vec<Arc<Job>> = jobs.into_iter().map(Arc::new).collect();
-    let mut waiting = first.into_iter();
+    let mut schedule = Schedule::new(first.into_iter().map(|at| (at, place(tasks[at].url()))), limits.concurrency);
+    let mut waiting: Vec<Option<Task>> = tasks.into_iter().map(Some).collect();
     let mut under_way = JoinSet::new();
     let mut cancelled = false;
     let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
+    // Every preparation holds a sender: the channel closes when the last one has ended.
+    let (preparing, mut prepared) = tokio::sync::mpsc::channel::<()>(1);
     loop {
-        while under_way.len() < limits.concurrency.max(1)
-            && let Some(at) = waiting.next()
-        {
-            let (job, clients, redactor) = (Arc::clone(&jobs[at]), clients.clone(), redactor.clone());
+        while let Some(at) = schedule.next() {
+            let Some(task) = waiting[at].take() else { continue };
+            let (clients, redactor, preparing) = (clients.clone(), redactor.clone(), preparing.clone());
             let timeout = Duration::from_millis(limits.timeout_ms);
-            under_way.spawn(async move { (at, ask(&job, &clients, timeout, &redactor).await) });
+            twins.get(&names[at]).into_iter().flatten().for_each(|twin| on_event(Event::Asking(*twin)));
+            under_way.spawn(async move { (at, ask(task, &clients, timeout, &redactor, preparing).await) });
         }
         let done = tokio::select! {
             done = under_way.join_next() => done,
@@ -212,8 +291,9 @@ pub async fn run(
         match done {
             None => break,
             Some(Ok((at, row))) => {
-                for twin in twins.get(&identity(&jobs[at])).into_iter().flatten() {
-                    on_done(*twin, &row);
+                schedule.done(at);
+                for twin in twins.get(&names[at]).into_iter().flatten() {
+                    on_event(Event::Done(*twin, &row));
                     rows[*twin] = Some(row.clone());
                 }
             }
@@ -221,11 +301,14 @@ pub async fn run(
             Some(Err(_)) => {}
         }
     }
+    drop((preparing, under_way, waiting));
+    let _ = prepared.recv().await;
     Outcome { rows: rows.into_iter().map(|row| row.unwrap_or_else(LiveRow::cancelled)).collect(), cancelled }
 }
 
-/// What makes two requests the same: place, content and credential.
-fn identity(job: &Job) -> String {
+/// What makes two requests the same: place, content and credential. A login that is renewed first is like no other.
+fn identity(at: usize, task: &Task) -> String {
+    let Task::Ready(job) = task else { return format!("later {at}") };
     let headers = job.request.headers.iter().map(|(name, value)| match value {
         Value::Plain(text) => format!("{name}:{text}"),
         Value::Secret { prefix, secret } => format!("{name}:{prefix}{}", secret.fingerprint()),
@@ -236,18 +319,49 @@ fn identity(job: &Job) -> String {
     parts.join("\n")
 }
 
-/// Sends one request and judges the answer, within the deadline.
-async fn ask(job: &Job, clients: &Clients, timeout: Duration, redactor: &Redactor) -> LiveRow {
+/// Does what a request needs first, sends it and judges the answer, all within the deadline.
+async fn ask(task: Task, clients: &Clients, timeout: Duration, redactor: &Redactor, preparing: Preparing) -> LiveRow {
     let start = Instant::now();
-    let mut row = match tokio::time::timeout(timeout, exchange(job, clients)).await {
+    let mut usual_model = false;
+    let mut check = None;
+    let mut renewed = redactor.clone();
+    let asked = async {
+        let job = match task {
+            Task::Ready(job) => {
+                drop(preparing);
+                job
+            }
+            Task::Later { prepare, .. } => {
+                let work = tokio::task::spawn_blocking(move || {
+                    let prepared = prepare(timeout);
+                    drop(preparing);
+                    prepared
+                });
+                match work.await {
+                    Ok(Prepared::Job(job)) => *job,
+                    Ok(Prepared::Row(row)) => {
+                        check = row.check;
+                        return *row;
+                    }
+                    Err(_) => return LiveRow::failed(Reason::InvalidResponse, "it could not be made ready"),
+                }
+            }
+        };
+        (usual_model, check) = (job.usual_model, job.check);
+        renewed = redactor.with(secrets_of(&job.request));
+        exchange(&job, clients).await
+    };
+    let mut row = match tokio::time::timeout(timeout, asked).await {
         Ok(row) => row,
         Err(_) => LiveRow::failed(Reason::Timeout, format!("no complete answer within {} ms", timeout.as_millis())),
     };
+    let redactor = &renewed;
+    row.check = check;
     row.latency_ms = Some(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX));
     let shown = |text: &str, most: usize| redactor.redact(text).chars().take(most).collect::<String>();
     row.request_id = row.request_id.map(|text| shown(&text, MAX_SHOWN));
     row.quota = row.quota.iter().map(|(name, value)| (shown(name, 120), shown(value, 120))).collect();
-    if row.reason == Some(Reason::ModelNotFound) && job.usual_model {
+    if row.reason == Some(Reason::ModelNotFound) && usual_model {
         let more = "the key was neither confirmed nor refused; choose a model with openclaw models set, or use --probe-mode free";
         let room = MAX_SHOWN - more.len() - 3;
         row.error = Some(match &row.error {
@@ -257,6 +371,17 @@ async fn ask(job: &Job, clients: &Clients, timeout: Duration, redactor: &Redacto
     }
     row.error = row.error.map(|text| shown(&text, MAX_SHOWN));
     row
+}
+
+/// Held by every preparation until it has ended.
+type Preparing = tokio::sync::mpsc::Sender<()>;
+
+fn secrets_of(request: &Request) -> Vec<auth_core::Secret> {
+    let secret = |(_, value): &(String, Value)| match value {
+        Value::Secret { secret, .. } => Some(secret.clone()),
+        Value::Plain(_) => None,
+    };
+    request.headers.iter().filter_map(secret).collect()
 }
 
 /// Sends a request.
@@ -444,9 +569,7 @@ fn redirected(response: &Response) -> LiveRow {
 
 fn unreachable_row(error: &reqwest::Error, url: &str) -> LiveRow {
     let text = chain(error);
-    let parsed = reqwest::Url::parse(url).ok();
-    let host = parsed.and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
-    let host = host.unwrap_or_else(|| "the address".to_owned());
+    let host = Some(place(url)).filter(|host| !host.is_empty()).unwrap_or_else(|| "the address".to_owned());
     let lower = text.to_lowercase();
     if lower.contains("certificate") {
         return LiveRow { status: ProbeStatus::Unknown, ..LiveRow::failed(Reason::Tls, format!("{host}: {text}")) };

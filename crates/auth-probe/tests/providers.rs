@@ -17,7 +17,7 @@ use auth_core::provider::{PROVIDERS, ProviderId, ProviderKind};
 use auth_core::secrets::Redactor;
 use auth_core::{AmbientFacts, AuthProfiles, Config, Environment, Owner, ResolvedRefs, Secret, Situation, Timestamp};
 use auth_probe::wire::{ApiKind, Progress, Reader, StreamError, error_text};
-use auth_probe::{Clients, Job, JobSettings, Limits, job, run};
+use auth_probe::{Clients, Job, JobSettings, Limits, Task, job, run};
 use serde_json::{Map, Value, json};
 
 const FIXTURES: &str = include_str!("fixtures/providers.json");
@@ -163,6 +163,7 @@ fn planned(provider: &str, entry: &Value) -> Result<(Endpoint, Option<String>, O
     match row.step {
         Step::Send { endpoint, credential } => Ok((*endpoint, row.model, credential)),
         Step::Skip(skip) => Err(skip.error),
+        Step::Renew { .. } => Err("has to be renewed".to_owned()),
     }
 }
 
@@ -315,13 +316,13 @@ fn answers_that_come_over_a_connection() {
     let answers: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
     let port = serve(Arc::clone(&answers)).expect("a free port");
     let mut asked: Vec<(String, Case)> = Vec::new();
-    let mut jobs: Vec<Job> = Vec::new();
+    let mut jobs: Vec<Task> = Vec::new();
     for (provider, entry) in fixtures.members("providers") {
         for case in fixtures.cases(provider) {
             let mut job = request(provider, entry).unwrap_or_else(|why| panic!("{provider}: {why}"));
             job.request.url = format!("http://127.0.0.1:{port}/{}", asked.len());
             answers.lock().expect("no panic elsewhere").push(answer(&case));
-            jobs.push(job);
+            jobs.push(Task::Ready(job));
             asked.push((provider.clone(), case));
         }
     }
@@ -329,7 +330,7 @@ fn answers_that_come_over_a_connection() {
     let clients = Clients::new(None).expect("clients");
     let limits = Limits { timeout_ms: 20_000, concurrency: 8 };
     let redactor = Redactor::of([Secret::new(KEY), Secret::new(CHATGPT_TOKEN)]);
-    let outcome = runtime.block_on(run(jobs, limits, &clients, &redactor, &mut |_, _| ()));
+    let outcome = runtime.block_on(run(jobs, limits, &clients, &redactor, &mut |_| ()));
     assert_eq!(outcome.rows.len(), asked.len());
     let mut complaints = String::new();
     for ((provider, case), row) in asked.iter().zip(&outcome.rows) {

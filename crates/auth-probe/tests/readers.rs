@@ -242,7 +242,6 @@ fn random_bytes_never_panic_and_pieces_do_not_matter() {
             assert_ne!(read(kind, &reply), Progress::More);
             let _ = auth_probe::wire::error_text(kind, 500, &reply);
             let _ = auth_probe::wire::free_verdict("openrouter", "key", &reply);
-            let _ = auth_probe::wire::codex_account_id(&String::from_utf8_lossy(&reply));
         }
     }
 }

@@ -5,6 +5,7 @@ mod commands;
 mod endpoint_check;
 mod failure;
 mod hardening;
+mod live_lines;
 mod onboard_args;
 mod output;
 mod paste_prompt;

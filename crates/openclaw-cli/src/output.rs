@@ -70,6 +70,17 @@ impl Part {
     fn width(&self) -> usize {
         self.text.chars().count()
     }
+
+    /// The text without its look.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Some text in the look of this part.
+    pub(crate) fn painted(&self, text: &str) -> String {
+        let style = self.look.style();
+        format!("{style}{text}{style:#}")
+    }
 }
 
 /// How the cells of a table stand under each other.
@@ -99,7 +110,7 @@ impl Page {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let wanted = set("CLICOLOR_FORCE") || (terminal && !dumb);
         let columns = || std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0);
-        let size = terminal.then(terminal_size);
+        let size = terminal.then(|| terminal_size(io::stdout()));
         let width = columns().unwrap_or_else(|| size.map_or(usize::MAX, |(width, _)| width));
         Self {
             text: String::new(),
@@ -234,8 +245,8 @@ fn split_runs(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Columns and lines.
-fn terminal_size() -> (usize, usize) {
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+pub(crate) fn terminal_size(of: impl std::os::fd::AsFd) -> (usize, usize) {
+    let size = rustix::termios::tcgetwinsize(of).ok();
     let known = |n: u16, fallback: usize| if n == 0 { fallback } else { usize::from(n) };
     size.map_or((80, 24), |size| (known(size.ws_col, 80), known(size.ws_row, 24)))
 }

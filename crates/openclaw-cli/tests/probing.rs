@@ -8,6 +8,8 @@
 mod sandbox;
 #[path = "probing/server.rs"]
 mod server;
+#[path = "probing/watched.rs"]
+mod watched;
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -949,4 +951,49 @@ fn a_closed_port_is_named() {
     let page = run(&home, &["models", "status", "--probe"]).stdout;
     let section = page.split("Auth probes").nth(1).unwrap();
     assert!(section.contains(&format!("127.0.0.1:{port}")), "{section}");
+}
+
+/// Spec 03 section 5.6: to one host at most 8 at once; another one's turn comes meanwhile.
+#[test]
+fn a_host_is_asked_by_a_few_at_once_and_holds_up_no_other() {
+    const MOST: usize = 8;
+    // How many are under way to the first host, the most there were, and whether the second host was asked.
+    let state = Arc::new((Mutex::new((0, 0, false)), Condvar::new()));
+    let busy = {
+        let state = Arc::clone(&state);
+        Server::start(move |link| {
+            link.request()?;
+            let (numbers, changed) = &*state;
+            let mut numbers = numbers.lock().unwrap();
+            numbers.0 += 1;
+            numbers.1 = numbers.0.max(numbers.1);
+            changed.notify_all();
+            // Nobody is answered until as many are there as may be, and the other host was asked.
+            let mut numbers = changed.wait_while(numbers, |(_, most, other)| *most < MOST || !*other).unwrap();
+            numbers.0 -= 1;
+            drop(numbers);
+            link.write_all(&good())
+        })
+    };
+    let other = {
+        let state = Arc::clone(&state);
+        Server::start(move |link| {
+            link.request()?;
+            state.0.lock().unwrap().2 = true;
+            state.1.notify_all();
+            link.write_all(&good())
+        })
+    };
+    let profiles: Vec<(String, Value)> =
+        (0..30).map(|n| (format!("acme:{n}"), key("acme", &format!("{KEY}{n:02}")))).collect();
+    let mut profiles: Vec<(&str, Value)> =
+        profiles.iter().map(|(id, profile)| (id.as_str(), profile.clone())).collect();
+    profiles.push(("beta:a", key("beta", KEY)));
+    let home = Sandbox::new()
+        .config(&config(&[("acme", entry(&busy.url())), ("beta", entry(&other.url()))]))
+        .profiles(store(&profiles));
+    let rows = rows(&home, FAR, &["--probe-concurrency", "32"]);
+    assert!(rows.len() == 31 && rows.iter().all(|row| row["status"] == "ok"), "{rows:?}");
+    assert_eq!(state.0.lock().unwrap().1, MOST);
+    assert_eq!(busy.connections(), 30);
 }

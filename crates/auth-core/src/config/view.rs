@@ -191,7 +191,7 @@ pub struct ProviderConfig {
     pub request_auth: Option<RequestAuth>,
     /// Whether the key goes into `Authorization` too.
     pub auth_header: Option<bool>,
-    /// Whether the entry has a list of models, empty or not.
+    /// Whether the entry has a list of models that is not empty: sign-ins leave an empty one.
     pub own_models: bool,
     /// Its models.
     pub models: Vec<ProviderModel>,
@@ -468,7 +468,7 @@ fn provider(id: &str, entry: &Value, defaults: &RefDefaults) -> ProviderConfig {
         request_headers: secret_headers(entry.get("request").and_then(|request| request.get("headers")), defaults),
         request_auth: entry.get("request").and_then(|r| r.get("auth")).and_then(|auth| request_auth(auth, defaults)),
         auth_header: entry.get("authHeader").and_then(Value::as_bool),
-        own_models: entry.get("models").is_some_and(Value::is_array),
+        own_models: entry.get("models").and_then(Value::as_array).is_some_and(|models| !models.is_empty()),
         models: models.collect(),
     }
 }

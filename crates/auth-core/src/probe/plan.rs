@@ -71,8 +71,6 @@ pub enum SkipCode {
     Ineligible,
     /// There is no model to ask.
     NoModel,
-    /// A login that renews itself at the next use; renewing is not this program's yet.
-    WillRefresh,
     /// This kind of credential cannot be probed.
     Unsupported,
 }
@@ -88,7 +86,7 @@ impl SkipCode {
             Self::UnresolvedRef => "unresolved_ref",
             Self::Ineligible => "ineligible_profile",
             Self::NoModel => "no_model",
-            Self::WillRefresh | Self::Unsupported => return None,
+            Self::Unsupported => return None,
         })
     }
 }
@@ -114,7 +112,17 @@ pub enum Step {
         /// With which credential; none for a local server.
         credential: Option<Secret>,
     },
+    /// A login is renewed, and a request goes out with the new token.
+    Renew {
+        /// Where to.
+        endpoint: Box<Endpoint>,
+        /// The login.
+        profile: ProfileId,
+    },
 }
+
+/// A login that ends within this time is renewed first, in milliseconds.
+const RENEW_BEFORE_MS: f64 = 60_000.0;
 
 /// One row of a plan.
 #[derive(Clone, Debug)]
@@ -332,20 +340,24 @@ impl<'a> Planner<'a> {
                     Err(unresolved) => return Self::unresolved(&unresolved),
                 }
             }
-            Credential::OAuth { access, expires, .. } => {
-                let over = expires.date_ms().is_none_or(|at| at <= now.as_f64());
+            Credential::OAuth { access, refresh, expires } => {
+                let margin = if refresh.is_some() && profile.managed_by().is_none() { RENEW_BEFORE_MS } else { 0.0 };
+                let holds = expires.date_ms().is_some_and(|at| at - margin > now.as_f64());
                 match access {
-                    Some(access) if !over => access.clone(),
-                    _ => {
-                        let error =
-                            "The access token has expired and renews itself at the next use; it was not renewed here."
-                                .to_owned();
-                        return Step::Skip(Skip { code: SkipCode::WillRefresh, error });
-                    }
+                    Some(access) if holds => access.clone(),
+                    _ => return self.renew(&profile.id),
                 }
             }
         };
         self.send(Some(credential))
+    }
+
+    /// A login that has to be renewed, if there is anything to ask then.
+    fn renew(&self, id: &ProfileId) -> Step {
+        match self.send(None) {
+            Step::Send { endpoint, .. } => Step::Renew { endpoint, profile: id.clone() },
+            other => other,
+        }
     }
 
     /// The secret of a profile, wherever it is, as it is sent.

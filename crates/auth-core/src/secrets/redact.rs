@@ -24,6 +24,12 @@ impl Redactor {
         Self { known }
     }
 
+    /// A redactor that knows these secrets too.
+    #[must_use]
+    pub fn with(&self, more: impl IntoIterator<Item = Secret>) -> Self {
+        Self::of(self.known.iter().cloned().chain(more))
+    }
+
     /// The text without known secrets, without runs of eight characters of one, without what looks like a secret, and
     /// without control characters.
     pub fn redact(&self, text: &str) -> String {

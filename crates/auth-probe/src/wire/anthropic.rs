@@ -14,6 +14,11 @@ pub(crate) fn is_token(target: &Target<'_>) -> bool {
 /// The headers of a key or a token.
 pub(crate) fn headers(target: &Target<'_>) -> Headers {
     let version = plain("anthropic-version", "2023-06-01");
+    if target.provider == "github-copilot" {
+        let mut headers = target.bearer();
+        headers.extend([version, plain("editor-version", target.user_agent)]);
+        return headers;
+    }
     if is_token(target) {
         let mut headers = target.bearer();
         headers.extend([version, plain("anthropic-beta", "oauth-2025-04-20")]);

@@ -21,7 +21,6 @@ mod sigv4;
 mod sse;
 
 pub(crate) use bedrock::region_of;
-pub use codex::codex_account_id;
 pub use error_text::error_text;
 pub use free::{FreeCheck, FreeVerdict, free_request, free_verdict};
 pub use kind::ApiKind;

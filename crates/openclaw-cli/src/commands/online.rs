@@ -18,7 +18,7 @@ use crate::failure::Failure;
 pub(crate) struct Online {
     pub(crate) endpoints: Endpoints,
     pub(crate) clients: Clients,
-    minimax_base_url: Option<String>,
+    pub(crate) minimax_base_url: Option<String>,
 }
 
 impl Online {

@@ -207,10 +207,10 @@ fn say(text: &str) {
 /// Whether the browser of the user is elsewhere.
 fn is_remote(environment: &Environment) -> bool {
     let set = |name: &&str| environment.get(name).is_some_and(|value| !value.is_empty());
-    if ["SSH_CLIENT", "SSH_TTY", "SSH_CONNECTION", "REMOTE_CONTAINERS", "CODESPACES"].iter().any(|name| set(name)) {
+    if ["SSH_CLIENT", "SSH_TTY", "SSH_CONNECTION", "REMOTE_CONTAINERS", "CODESPACES"].iter().any(set) {
         return true;
     }
-    let no_display = !["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| set(name));
+    let no_display = !["DISPLAY", "WAYLAND_DISPLAY"].iter().any(set);
     cfg!(target_os = "linux") && no_display && !is_wsl(environment)
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn check_probe(probe: &Probe, form: Form) -> Result<Option<Settings>,
     if probe.probe && form == Form::Plain {
         return Err(Failure::new("--probe cannot be used with --plain output."));
     }
-    let settings = Settings::read(probe)?;
+    let settings = Settings::read(probe, form == Form::Json)?;
     Ok(probe.probe.then_some(settings))
 }
 

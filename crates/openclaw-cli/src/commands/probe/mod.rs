@@ -1,23 +1,31 @@
 //! `models status --probe` (spec 03): asking, and the rows of the report.
 
+mod progress;
 mod record;
 mod report;
 mod secrets;
 mod settings;
 
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
 use auth_core::config::AgentId;
 use auth_core::failure::Reason;
-use auth_core::probe::{ProbeOptions, ProbePlan, ProbeRow, Step, probe_references};
+use auth_core::probe::{Endpoint, ProbeOptions, ProbePlan, ProbeRow, Step, probe_references};
 use auth_core::secrets::Redactor;
 use auth_core::{ProfileId, ResolvedRefs, Secret, Situation};
-use auth_probe::{Clients, Job, JobSettings, Limits, LiveRow, Outcome, job, run, warning};
+use auth_probe::{Asked, Clients, Desk, Event, Limits, LiveRow, Outcome, Preparation, Task, job, run, warning};
 use auth_store::AgentAuth;
 use auth_store::secrets::{ExecPolicy, Resolver};
 
+use self::progress::{Progress, Target};
 use super::Session;
+use super::online::Online;
+use crate::args::LogLevel;
 use crate::failure::Failure;
 use crate::output::remark;
-use crate::prompt;
 pub(crate) use settings::Settings;
 
 /// Names this program to the other side.
@@ -47,8 +55,15 @@ pub(crate) struct Probed {
 struct ProbedRow {
     row: ProbeRow,
     live: Option<LiveRow>,
-    check: Option<&'static str>,
     warning: Option<&'static str>,
+}
+
+impl ProbedRow {
+    /// How people know it while it is asked.
+    fn target(&self) -> Target {
+        let model = self.model().unwrap_or_else(|| self.row.provider.to_string());
+        Target { model, credential: format!("{} ({})", self.row.label, self.row.mode) }
+    }
 }
 
 /// Asks the providers.
@@ -74,33 +89,42 @@ pub(crate) fn probe(
     };
     let plan = ProbePlan::build(&situation, agent, &options);
     let started_ms = now_ms(session);
-    let session_id = format!("probe-{started_ms}");
-    let how = JobSettings {
+    let online = Online::open(session)?;
+    let desk = Arc::new(Desk {
+        layout: state.layout.clone(),
+        config: state.config.clone(),
+        environment: state.environment.clone(),
+        agent: agent.cloned().unwrap_or_else(AgentId::main),
+        dir: auth.dir.clone(),
+        endpoints: online.endpoints.clone(),
+        clients: online.clients.clone(),
+        minimax_base_url: online.minimax_base_url.clone(),
         max_tokens: settings.max_tokens,
         free: settings.free,
         user_agent: USER_AGENT,
-        session_id: &session_id,
-        environment: &state.environment,
+        session_id: format!("probe-{started_ms}"),
         now_ms: started_ms,
-    };
+    });
     let mut rows: Vec<ProbedRow> = Vec::new();
-    let mut jobs: Vec<Job> = Vec::new();
+    let mut jobs: Vec<Task> = Vec::new();
     let mut places: Vec<usize> = Vec::new();
     let mut secrets: Vec<Secret> = Vec::new();
     for row in plan.rows {
-        let mut probed = ProbedRow { row, live: None, check: None, warning: None };
-        if let Step::Send { endpoint, credential } = &probed.row.step {
-            secrets.extend(credential.clone());
-            probed.warning = warning(endpoint).filter(|_| credential.is_some());
-            let (provider, model) = (probed.row.provider.as_str(), probed.row.model.as_deref());
-            match job(provider, model, endpoint, credential.as_ref(), probed.row.usual_model, how) {
-                Ok(job) => {
-                    probed.check = job.check;
-                    places.push(rows.len());
-                    jobs.push(job);
-                }
-                Err((reason, text)) => probed.live = Some(not_sent(reason, text)),
+        let mut probed = ProbedRow { row, live: None, warning: None };
+        if let Step::Send { credential: Some(credential), .. } = &probed.row.step {
+            secrets.push(credential.clone());
+        }
+        if let Step::Send { endpoint, .. } | Step::Renew { endpoint, .. } = &probed.row.step {
+            let keyless = matches!(probed.row.step, Step::Send { credential: None, .. });
+            probed.warning = warning(endpoint).filter(|_| !keyless);
+        }
+        match task(&desk, &probed.row) {
+            None => {}
+            Some(Ok(task)) => {
+                places.push(rows.len());
+                jobs.push(task);
             }
+            Some(Err((reason, text))) => probed.live = Some(not_sent(reason, text)),
         }
         rows.push(probed);
     }
@@ -108,10 +132,11 @@ pub(crate) fn probe(
     if named > 0 && sent > 0 {
         tell_cost(sent, named, settings.max_tokens)?;
     }
-    let labels: Vec<String> =
-        places.iter().map(|at| format!("{} ({})", rows[*at].row.provider, rows[*at].row.label)).collect();
+    let targets = places.iter().map(|at| rows[*at].target()).collect();
+    let silent = settings.silent || session.log_level < LogLevel::Info;
+    let progress = Progress::new(targets, silent, session.no_color);
     let redactor = secrets::redactor(state, auth, &refs, secrets);
-    let outcome = send(session, jobs, settings, &redactor, &labels)?;
+    let outcome = send(&online.clients, jobs, settings, &redactor, progress)?;
     for (at, live) in places.into_iter().zip(outcome.rows) {
         rows[at].live = Some(live);
     }
@@ -175,48 +200,73 @@ fn resolve(session: &Session, situation: &Situation<'_>) -> ResolvedRefs {
     resolver.resolve(&references)
 }
 
+/// How a row is asked; `None` when it is not.
+fn task(desk: &Arc<Desk>, row: &ProbeRow) -> Option<Result<Task, (Reason, String)>> {
+    let asked = |endpoint: &Endpoint| Asked {
+        provider: row.provider.to_string(),
+        model: row.model.clone(),
+        endpoint: endpoint.clone(),
+        usual_model: row.usual_model,
+    };
+    let later = |endpoint: &Endpoint, prepare: Preparation| Task::Later { url: endpoint.base_url.clone(), prepare };
+    match &row.step {
+        Step::Skip(_) => None,
+        Step::Renew { endpoint, profile } => {
+            let (desk, profile, asked) = (Arc::clone(desk), profile.clone(), asked(endpoint));
+            Some(Ok(later(endpoint, Box::new(move |_| desk.renew(&profile, &asked)))))
+        }
+        // A login of an earlier version holds the exchanged token itself.
+        Step::Send { endpoint, credential: Some(github) }
+            if row.provider.as_str() == "github-copilot" && row.mode != "oauth" =>
+        {
+            let (desk, github, asked) = (Arc::clone(desk), github.clone(), asked(endpoint));
+            Some(Ok(later(endpoint, Box::new(move |timeout| desk.exchange(&github, &asked, timeout)))))
+        }
+        Step::Send { endpoint, credential } => {
+            let (provider, model) = (row.provider.as_str(), row.model.as_deref());
+            let job = job(provider, model, endpoint, credential.as_ref(), row.usual_model, desk.settings());
+            Some(job.map(Task::Ready))
+        }
+    }
+}
+
 fn send(
-    session: &Session,
-    jobs: Vec<Job>,
+    clients: &Clients,
+    jobs: Vec<Task>,
     settings: &Settings,
     redactor: &Redactor,
-    labels: &[String],
+    progress: Progress,
 ) -> Result<Outcome, Failure> {
     if jobs.is_empty() {
         return Ok(Outcome { rows: Vec::new(), cancelled: false });
     }
-    let roots = match session.state.environment.non_blank("NODE_EXTRA_CA_CERTS") {
-        None => None,
-        Some(path) => {
-            let path = session.state.layout.user_path(path);
-            let read = auth_store::Host::read(&session.host, &path, 1 << 20);
-            Some(read.map_err(|error| {
-                Failure::new(format!(
-                    "NODE_EXTRA_CA_CERTS: cannot read {}: {error}",
-                    session.state.layout.shorten(&path)
-                ))
-            })?)
-        }
-    };
-    let clients = Clients::new(roots.as_deref())
-        .map_err(|why| Failure::new(format!("no secure connection can be made: {why}")))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
     let limits = Limits { timeout_ms: settings.timeout_ms, concurrency: settings.concurrency };
-    let watched = prompt::is_interactive();
-    let mut done = 0;
-    let total = jobs.len();
-    let mut tell = |at: usize, row: &LiveRow| {
-        done += 1;
-        if watched {
-            let latency = row.latency_ms.unwrap_or_default();
-            remark(&format!("[{done}/{total}] {}  {}  {latency} ms", labels[at], row.status.as_str()));
+    let progress = RefCell::new(progress);
+    let outcome = runtime.block_on(async {
+        let mut tell = |event: Event<'_>| progress.borrow_mut().tell(event);
+        tokio::select! {
+            outcome = run(jobs, limits, clients, redactor, &mut tell) => outcome,
+            never = animate(&progress) => match never {},
         }
-    };
-    let outcome = runtime.block_on(run(jobs, limits, &clients, redactor, &mut tell));
+    });
+    // Before the report, which says the same at rest.
+    drop(progress);
     // A name that is still being looked up has a thread of its own, which would hold the report up.
     runtime.shutdown_background();
     Ok(outcome)
+}
+
+/// Keeps what moves moving.
+async fn animate(progress: &RefCell<Progress>) -> Infallible {
+    if !progress.borrow().is_live() {
+        return std::future::pending().await;
+    }
+    loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        progress.borrow_mut().draw();
+    }
 }

@@ -16,7 +16,7 @@ impl Probed {
         self.rows.iter().any(|probed| match (&probed.live, &probed.row.step) {
             (Some(live), _) => live.status != ProbeStatus::Ok,
             (None, Step::Skip(skip)) => skip.code != SkipCode::ExcludedByOrder,
-            (None, Step::Send { .. }) => true,
+            (None, Step::Send { .. } | Step::Renew { .. }) => true,
         })
     }
 
@@ -96,7 +96,7 @@ impl Probed {
 }
 
 impl ProbedRow {
-    fn model(&self) -> Option<String> {
+    pub(super) fn model(&self) -> Option<String> {
         self.row.model.as_ref().map(|model| format!("{}/{model}", self.row.provider))
     }
 
@@ -106,20 +106,14 @@ impl ProbedRow {
             (None, Step::Skip(Skip { code: SkipCode::NoModel, .. })) => ProbeStatus::NoModel,
             (None, _) => ProbeStatus::Unknown,
         };
-        let look = match status {
-            ProbeStatus::Ok => Look::Good,
-            ProbeStatus::RateLimit | ProbeStatus::Timeout | ProbeStatus::Billing => Look::Warning,
-            ProbeStatus::Auth | ProbeStatus::Format => Look::Bad,
-            ProbeStatus::Unknown | ProbeStatus::NoModel => Look::Faint,
-        };
-        (status.as_str(), look)
+        (status.as_str(), look_of(status))
     }
 
     fn error(&self) -> Option<&str> {
         match (&self.live, &self.row.step) {
             (Some(live), _) => live.error.as_deref(),
             (None, Step::Skip(skip)) => Some(&skip.error),
-            (None, Step::Send { .. }) => None,
+            (None, Step::Send { .. } | Step::Renew { .. }) => None,
         }
     }
 
@@ -187,7 +181,7 @@ impl ProbedRow {
             http_status: live.and_then(|live| live.http_status),
             retry_after_ms: live.and_then(|live| live.retry_after_ms),
             request_id: live.and_then(|live| live.request_id.as_deref()),
-            check: self.check,
+            check: self.live.as_ref().and_then(|live| live.check),
             warning: self.warning,
             quota: live.map(|live| live.quota.iter().cloned().collect()).unwrap_or_default(),
             unusable_until: self.row.window.map(|window| crate::render::Ms(window.until_ms)),
@@ -196,8 +190,18 @@ impl ProbedRow {
     }
 }
 
+/// How a status looks.
+pub(super) fn look_of(status: ProbeStatus) -> Look {
+    match status {
+        ProbeStatus::Ok => Look::Good,
+        ProbeStatus::RateLimit | ProbeStatus::Timeout | ProbeStatus::Billing => Look::Warning,
+        ProbeStatus::Auth | ProbeStatus::Format => Look::Bad,
+        ProbeStatus::Unknown | ProbeStatus::NoModel => Look::Faint,
+    }
+}
+
 /// A duration as the report prints it: `412ms`, `8s`, `1.2s`.
-fn duration(ms: u64) -> String {
+pub(super) fn duration(ms: u64) -> String {
     if ms < 1000 {
         return format!("{ms}ms");
     }

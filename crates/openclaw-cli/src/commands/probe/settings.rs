@@ -22,12 +22,15 @@ pub(crate) struct Settings {
     pub(super) free: bool,
     pub(super) mode_given: bool,
     pub(super) record: bool,
+    /// Whether nothing is shown while it goes on.
+    pub(super) silent: bool,
     pub(crate) strict: bool,
 }
 
 impl Settings {
-    /// Reads the options; checked before anything else, whether a probe was asked for or not.
-    pub(crate) fn read(probe: &Probe) -> Result<Self, Failure> {
+    /// Reads the options; checked before anything else, whether a probe was asked for or not. `silent` shows nothing
+    /// while it goes on.
+    pub(crate) fn read(probe: &Probe, silent: bool) -> Result<Self, Failure> {
         let number = |text: &Option<String>, default: u64, most: u64, complaint: &str| match text {
             None => Ok(default),
             Some(text) => match text.trim().parse::<f64>() {
@@ -70,6 +73,7 @@ impl Settings {
             free,
             mode_given: probe.probe_mode.is_some(),
             record: probe.probe_record,
+            silent,
             strict: probe.probe_strict,
         })
     }
