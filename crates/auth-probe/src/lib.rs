@@ -10,11 +10,13 @@
 //! or the roles of an instance; the token exchange of GitHub Copilot is not made.
 #![deny(missing_docs)]
 
+mod clients;
 mod job;
 mod run;
 mod schedule;
 pub mod wire;
 
+pub use clients::{Clients, Proxies};
 pub use job::{JobSettings, job, warning};
-pub use run::{Clients, Event, Job, Limits, LiveRow, Outcome, run, status_of};
+pub use run::{Event, Job, Limits, LiveRow, Outcome, run, status_of};
 pub use schedule::PER_HOST_MAX;

@@ -1,7 +1,9 @@
 //! `models status --probe` (spec 03): asking, and the rows of the report.
 
+mod billing;
 mod progress;
 mod record;
+mod repair;
 mod report;
 mod secrets;
 mod settings;
@@ -15,7 +17,7 @@ use auth_core::failure::Reason;
 use auth_core::probe::{ProbeOptions, ProbePlan, ProbeRow, Step, probe_references};
 use auth_core::secrets::Redactor;
 use auth_core::{ProfileId, ResolvedRefs, Secret, Situation};
-use auth_probe::{Clients, Event, Job, JobSettings, Limits, LiveRow, Outcome, job, run, warning};
+use auth_probe::{Clients, Event, Job, JobSettings, Limits, LiveRow, Outcome, Proxies, job, run, warning};
 use auth_store::AgentAuth;
 use auth_store::secrets::{ExecPolicy, Resolver};
 
@@ -53,6 +55,8 @@ pub(crate) struct Probed {
 struct ProbedRow {
     row: ProbeRow,
     live: Option<LiveRow>,
+    /// Whether a request was made for it.
+    asked: bool,
     check: Option<&'static str>,
     warning: Option<&'static str>,
 }
@@ -102,19 +106,24 @@ pub(crate) fn probe(
     let mut places: Vec<usize> = Vec::new();
     let mut secrets: Vec<Secret> = Vec::new();
     for row in plan.rows {
-        let mut probed = ProbedRow { row, live: None, check: None, warning: None };
+        let mut probed = ProbedRow { row, live: None, asked: false, check: None, warning: None };
         if let Step::Send { endpoint, credential } = &probed.row.step {
             secrets.extend(credential.clone());
             probed.warning = warning(endpoint).filter(|_| credential.is_some());
             let (provider, model) = (probed.row.provider.as_str(), probed.row.model.as_deref());
             match job(provider, model, endpoint, credential.as_ref(), probed.row.usual_model, how) {
                 Ok(job) => {
+                    probed.asked = true;
                     probed.check = job.check;
                     places.push(rows.len());
                     jobs.push(job);
                 }
                 Err((reason, text)) => probed.live = Some(not_sent(reason, text)),
             }
+        }
+        if let (Some(repair), Step::Skip(skip)) = (repair::repair(&probed.row), &mut probed.row.step) {
+            skip.error.push_str("\n→ ");
+            skip.error.push_str(&repair);
         }
         rows.push(probed);
     }
@@ -131,7 +140,7 @@ pub(crate) fn probe(
         rows[at].live = Some(live);
     }
     // All that was left out first, then what was asked, each in plan order.
-    rows.sort_by_key(|probed| probed.live.is_some());
+    rows.sort_by_key(|probed| probed.asked);
     let finished_ms = now_ms(session);
     let mut probed = Probed {
         settings: settings.clone(),
@@ -213,8 +222,9 @@ fn send(
             })?)
         }
     };
-    let clients = Clients::new(roots.as_deref())
-        .map_err(|why| Failure::new(format!("no secure connection can be made: {why}")))?;
+    let unable = |why: String| Failure::new(format!("no connection can be made: {why}"));
+    let mut clients = Clients::new(roots.as_deref(), &Proxies::of(&session.state.environment)).map_err(unable)?;
+    jobs.iter().filter_map(|job| job.ca.as_ref()).try_for_each(|ca| clients.trust(ca)).map_err(unable)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
