@@ -209,13 +209,18 @@ fn synthetic_key(id: &ProviderId, entry: &ProviderConfig) -> Option<&'static str
     }
     let complete = entry.api.is_some() && !entry.models.is_empty() && entry.api_key.is_none();
     let by_key = entry.auth.as_deref().is_none_or(|auth| auth == "api-key");
-    let local = entry.base_url.as_deref().and_then(host_of).is_some_and(|host| {
+    let local = entry.base_url.as_deref().is_some_and(is_local_url);
+    (complete && by_key && local).then_some("custom-local")
+}
+
+/// Whether a URL leads to this machine.
+pub(crate) fn is_local_url(url: &str) -> bool {
+    host_of(url).is_some_and(|host| {
         matches!(
             host.as_str(),
             "localhost" | "127.0.0.1" | "0.0.0.0" | "[::1]" | "[::ffff:127.0.0.1]" | "[::ffff:7f00:1]"
         )
-    });
-    (complete && by_key && local).then_some("custom-local")
+    })
 }
 
 /// The host of a URL in lower case, an IPv6 address in its brackets.

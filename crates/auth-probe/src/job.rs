@@ -7,8 +7,8 @@ use auth_core::probe::{Endpoint, HeaderText};
 use auth_core::{Environment, Secret, host_of};
 use auth_oauth::Claims;
 
+use crate::clients::{certificates, host_address, is_localhost};
 use crate::run::Job;
-use crate::run::{host_address, is_localhost};
 use crate::wire::{
     ApiKind, AwsCredentials, FreeCheck, Request, Target, Value, free_request, live_request, region_of, sign,
 };
@@ -47,7 +47,11 @@ pub fn job(
         let api: String = endpoint.api.chars().filter(|c| !c.is_control()).take(80).collect();
         return Err((Reason::UnsupportedProbe, format!("the API kind \"{api}\" is not known")));
     };
+    if endpoint.ca.as_ref().is_some_and(|ca| certificates(ca.reveal().as_bytes()).is_err()) {
+        return Err((Reason::Tls, format!("models.providers.{provider}.request.tls.ca holds no certificate in PEM")));
+    }
     let account_id = credential.and_then(|secret| Claims::of(secret.reveal())?.account_id());
+    let account_id = account_id.or_else(|| endpoint.account_id.clone());
     if kind == ApiKind::OpenAiCodexResponses && account_id.is_none() {
         return Err((Reason::InvalidToken, "the access token names no account".to_owned()));
     }
@@ -101,7 +105,7 @@ pub fn job(
         }
         (request, None)
     };
-    Ok(Job { request, kind, check, provider: provider.to_owned(), usual_model })
+    Ok(Job { request, kind, check, provider: provider.to_owned(), usual_model, ca: endpoint.ca.clone() })
 }
 
 /// Signs a request to Bedrock with the keys of the environment, unless the config has a credential of its own for it.
@@ -157,6 +161,8 @@ mod tests {
                 headers: headers.into_iter().collect(),
                 auth_header: false,
                 max_tokens_field: None,
+                ca: None,
+                account_id: None,
             };
             let settings = JobSettings {
                 max_tokens: 8,
@@ -203,6 +209,8 @@ mod tests {
             headers: Vec::new(),
             auth_header: false,
             max_tokens_field: None,
+            ca: None,
+            account_id: None,
         };
         for (url, warns) in [
             ("http://api.example.com/v1", true),

@@ -10,6 +10,7 @@
 //! or the roles of an instance.
 #![deny(missing_docs)]
 
+mod clients;
 mod job;
 mod network;
 mod prepare;
@@ -17,8 +18,9 @@ mod run;
 mod schedule;
 pub mod wire;
 
+pub use clients::{Clients, Proxies};
 pub use job::{JobSettings, job, warning};
 pub use network::{Interrupt, Network};
 pub use prepare::{Asked, Desk};
-pub use run::{Clients, Event, Job, Limits, LiveRow, Outcome, Preparation, Prepared, Task, run, status_of};
+pub use run::{Event, Job, Limits, LiveRow, Outcome, Preparation, Prepared, Task, run, status_of};
 pub use schedule::PER_HOST_MAX;

@@ -8,7 +8,8 @@ use auth_core::Secret;
 use auth_oauth::{HttpRequest, HttpResponse, MAX_ANSWER_BYTES, Transport, TransportError, USER_AGENT};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::run::{Clients, chain};
+use crate::clients::Clients;
+use crate::run::chain;
 
 /// How often an interrupt is looked for.
 const LOOK: Duration = Duration::from_millis(50);
@@ -45,7 +46,7 @@ impl Network {
 
     async fn exchange(&self, request: &HttpRequest) -> Result<HttpResponse, TransportError> {
         let headers = headers_of(request)?;
-        let client = self.clients.of(&request.url);
+        let client = self.clients.of(&request.url, None);
         let builder = match &request.body {
             Some(body) => client.post(&request.url).body(body.reveal().to_owned()),
             None => client.get(&request.url),

@@ -11,9 +11,10 @@ use auth_core::{AgentId, Config, Environment, ProfileId, Secret};
 use auth_oauth::{CopilotTokens, Endpoints, Need, OAuthError, ProviderSettings, RefreshMemory, Refresher, Subject};
 use auth_store::{RealHost, StateLayout};
 
+use crate::clients::Clients;
 use crate::job::{JobSettings, job};
 use crate::network::{Interrupt, Network};
-use crate::run::{Clients, LiveRow, Prepared};
+use crate::run::{LiveRow, Prepared};
 
 /// Everything that preparing needs, owned, because it is done on threads that may block.
 #[derive(Debug)]

@@ -3,15 +3,16 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use auth_core::Secret;
 use auth_core::failure::{ProbeStatus, Reason, Signal, classify_probe};
 use auth_core::secrets::Redactor;
+use reqwest::Response;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Response};
 use tokio::task::JoinSet;
 
+use crate::clients::Clients;
 use crate::schedule::Schedule;
 use crate::wire::{
     ApiKind, FreeVerdict, Method, Progress, Reader, Request, StreamError, Value, error_text, free_verdict,
@@ -37,6 +38,8 @@ pub struct Job {
     pub provider: String,
     /// Whether the model was chosen here: that it is gone then says nothing about the key.
     pub usual_model: bool,
+    /// Certificates in PEM that this server may have beside the usual ones; [`Clients::trust`] makes them known.
+    pub ca: Option<Secret>,
 }
 
 /// Bounds of a run.
@@ -145,85 +148,10 @@ impl LiveRow {
     }
 }
 
-/// What requests go out through.
-#[derive(Clone, Debug)]
-pub struct Clients {
-    /// Through the proxy that the environment names.
-    usual: Client,
-    /// To this machine, never through a proxy.
-    local: Client,
-    /// No request leaves this machine.
-    loopback_only: bool,
-}
-
-impl Clients {
-    /// Makes the clients. `extra_roots` are further certificates in PEM, from `NODE_EXTRA_CA_CERTS`.
-    ///
-    /// # Errors
-    ///
-    /// When the certificates cannot be read, or TLS cannot be set up.
-    pub fn new(extra_roots: Option<&[u8]>) -> Result<Self, String> {
-        // A second call finds one installed, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let build = |local: bool, system_roots: bool| {
-            let mut builder = Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .http1_only()
-                .referer(false)
-                // A server may end a connection that waits; what was sent on it then would get no verdict.
-                .pool_max_idle_per_host(0)
-                .retry(reqwest::retry::never());
-            if local {
-                builder = builder.no_proxy();
-            }
-            if let Some(pem) = extra_roots {
-                let roots = reqwest::Certificate::from_pem_bundle(pem)
-                    .map_err(|_| "the extra certificates are not PEM".to_owned())?;
-                builder = if system_roots { builder.tls_certs_merge(roots) } else { builder.tls_certs_only(roots) };
-            } else if !system_roots {
-                builder = builder.tls_certs_only([]);
-            }
-            builder.build().map_err(|error| chain(&error))
-        };
-        // A machine without certificates trusts nobody, which every answer over TLS then says; others need none.
-        let either = |local: bool| build(local, true).or_else(|_| build(local, false));
-        Ok(Self { usual: either(false)?, local: either(true)?, loopback_only: false })
-    }
-
-    /// The same clients, which refuse every model API request that would leave this machine (spec 04 section 8).
-    #[must_use]
-    pub fn loopback_only(self) -> Self {
-        Self { loopback_only: true, ..self }
-    }
-
-    pub(crate) fn of(&self, url: &str) -> &Client {
-        if is_loopback(url) { &self.local } else { &self.usual }
-    }
-}
-
-/// Whether an address names this machine, in any of the ways an address can be written.
-fn is_loopback(url: &str) -> bool {
-    reqwest::Url::parse(url).is_ok_and(|url| match host_address(&url) {
-        Some(address) => address.is_loopback(),
-        None => is_localhost(&url),
-    })
-}
-
-/// The number of a host that is one, in any of the ways it can be written.
-pub(crate) fn host_address(url: &reqwest::Url) -> Option<IpAddr> {
-    let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']');
-    host.parse().ok().map(|address: IpAddr| address.to_canonical())
-}
-
 /// Host and port of an address, which have a bound of their own.
 fn place(url: &str) -> String {
     let place = |url: reqwest::Url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?));
     reqwest::Url::parse(url).ok().and_then(place).unwrap_or_default()
-}
-
-/// Whether the name of a host stands for this machine.
-pub(crate) fn is_localhost(url: &reqwest::Url) -> bool {
-    url.host_str().is_some_and(|host| host == "localhost" || host.ends_with(".localhost"))
 }
 
 /// The rows of a run, in the order of its jobs, and whether the user ended it.
@@ -376,7 +304,7 @@ async fn ask(task: Task, clients: &Clients, timeout: Duration, redactor: &Redact
 /// Held by every preparation until it has ended.
 type Preparing = tokio::sync::mpsc::Sender<()>;
 
-fn secrets_of(request: &Request) -> Vec<auth_core::Secret> {
+fn secrets_of(request: &Request) -> Vec<Secret> {
     let secret = |(_, value): &(String, Value)| match value {
         Value::Secret { secret, .. } => Some(secret.clone()),
         Value::Plain(_) => None,
@@ -385,12 +313,12 @@ fn secrets_of(request: &Request) -> Vec<auth_core::Secret> {
 }
 
 /// Sends a request.
-async fn send(request: &Request, clients: &Clients) -> Result<Response, LiveRow> {
-    if clients.loopback_only && !is_loopback(&request.url) {
+async fn send(request: &Request, clients: &Clients, ca: Option<&Secret>) -> Result<Response, LiveRow> {
+    if clients.refuses(&request.url) {
         let text = "not sent: OPENCLAW_AUTH_TEST_BASE_URL is set, so that requests stay on this machine";
         return Err(LiveRow::failed(Reason::Network, text));
     }
-    let client = clients.of(&request.url);
+    let client = clients.of(&request.url, ca);
     let builder = match request.method {
         Method::Get => client.get(&request.url),
         Method::Post => client.post(&request.url),
@@ -411,7 +339,7 @@ async fn send(request: &Request, clients: &Clients) -> Result<Response, LiveRow>
 /// Why there is no answer: [`Reason::Timeout`], [`Reason::Network`], [`Reason::Tls`], or [`Reason::Format`] for a
 /// request that cannot be sent.
 pub async fn status_of(request: &Request, clients: &Clients, timeout: Duration) -> Result<u16, Reason> {
-    match tokio::time::timeout(timeout, send(request, clients)).await {
+    match tokio::time::timeout(timeout, send(request, clients, None)).await {
         Ok(Ok(response)) => Ok(response.status().as_u16()),
         Ok(Err(row)) => Err(row.reason.unwrap_or(Reason::Network)),
         Err(_) => Err(Reason::Timeout),
@@ -419,7 +347,7 @@ pub async fn status_of(request: &Request, clients: &Clients, timeout: Duration) 
 }
 
 async fn exchange(job: &Job, clients: &Clients) -> LiveRow {
-    let response = match send(&job.request, clients).await {
+    let response = match send(&job.request, clients, job.ca.as_ref()).await {
         Ok(response) => response,
         Err(row) => return row,
     };
@@ -458,7 +386,7 @@ fn headers_of(request: &Request) -> Result<HeaderMap, &str> {
         let value = match value {
             Value::Plain(text) => HeaderValue::from_str(text).map_err(fault)?,
             Value::Secret { prefix, secret } => {
-                let text = auth_core::Secret::new(format!("{prefix}{}", secret.reveal()));
+                let text = Secret::new(format!("{prefix}{}", secret.reveal()));
                 // Characters up to U+00FF go out as one byte each.
                 let bytes: Vec<u8> = text.reveal().chars().map(|c| u8::try_from(c).unwrap_or(b'?')).collect();
                 let mut value = HeaderValue::from_bytes(&bytes).map_err(fault)?;

@@ -17,7 +17,7 @@ use auth_core::provider::{PROVIDERS, ProviderId, ProviderKind};
 use auth_core::secrets::Redactor;
 use auth_core::{AmbientFacts, AuthProfiles, Config, Environment, Owner, ResolvedRefs, Secret, Situation, Timestamp};
 use auth_probe::wire::{ApiKind, Progress, Reader, StreamError, error_text};
-use auth_probe::{Clients, Job, JobSettings, Limits, Task, job, run};
+use auth_probe::{Clients, Job, JobSettings, Limits, Proxies, Task, job, run};
 use serde_json::{Map, Value, json};
 
 const FIXTURES: &str = include_str!("fixtures/providers.json");
@@ -327,7 +327,7 @@ fn answers_that_come_over_a_connection() {
         }
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let clients = Clients::new(None).expect("clients");
+    let clients = Clients::new(None, &Proxies::default()).expect("clients");
     let limits = Limits { timeout_ms: 20_000, concurrency: 8 };
     let redactor = Redactor::of([Secret::new(KEY), Secret::new(CHATGPT_TOKEN)]);
     let outcome = runtime.block_on(run(jobs, limits, &clients, &redactor, &mut |_| ()));

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use auth_core::Secret;
 use auth_core::failure::Reason;
+use auth_core::{Environment, Secret};
 use auth_probe::wire::{Method, Request, Value};
-use auth_probe::{Clients, status_of};
+use auth_probe::{Clients, Proxies, status_of};
 use serde_json::json;
 
 /// Names this program to the other side.
@@ -70,7 +70,9 @@ impl Endpoints for Network {
 /// Sends a request through the client of live probes: no redirect is followed, so that a key goes where it was meant to
 /// go and nowhere else.
 fn answered(request: &Request, timeout: Duration) -> Result<(), String> {
-    let clients = Clients::new(None)?;
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let clients = Clients::new(None, &Proxies::of(&Environment::from_process(variables)))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     match runtime.block_on(status_of(request, &clients, timeout)) {

@@ -8,6 +8,8 @@
 mod sandbox;
 #[path = "probing/server.rs"]
 mod server;
+#[path = "probing/targets.rs"]
+mod targets;
 #[path = "probing/watched.rs"]
 mod watched;
 

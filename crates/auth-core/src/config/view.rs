@@ -189,6 +189,8 @@ pub struct ProviderConfig {
     pub request_headers: Vec<(String, SecretInput)>,
     /// `request.auth`.
     pub request_auth: Option<RequestAuth>,
+    /// `request.tls.ca`: certificates in PEM.
+    pub tls_ca: Option<SecretInput>,
     /// Whether the key goes into `Authorization` too.
     pub auth_header: Option<bool>,
     /// Whether the entry has a list of models that is not empty: sign-ins leave an empty one.
@@ -467,6 +469,11 @@ fn provider(id: &str, entry: &Value, defaults: &RefDefaults) -> ProviderConfig {
         headers: secret_headers(entry.get("headers"), defaults),
         request_headers: secret_headers(entry.get("request").and_then(|request| request.get("headers")), defaults),
         request_auth: entry.get("request").and_then(|r| r.get("auth")).and_then(|auth| request_auth(auth, defaults)),
+        tls_ca: entry.pointer("/request/tls/ca").and_then(|ca| match ca {
+            // Lines matter in it.
+            Value::String(text) => (!text.trim().is_empty()).then(|| SecretInput::Plain(Secret::new(text.as_str()))),
+            reference => secret_input(reference, defaults),
+        }),
         auth_header: entry.get("authHeader").and_then(Value::as_bool),
         own_models: entry.get("models").and_then(Value::as_array).is_some_and(|models| !models.is_empty()),
         models: models.collect(),

@@ -19,6 +19,10 @@ pub struct Endpoint {
     pub auth_header: bool,
     /// The field that limits the output, when it is not the usual one.
     pub max_tokens_field: Option<String>,
+    /// Certificates in PEM that are trusted here beside the usual ones: `request.tls.ca`.
+    pub ca: Option<Secret>,
+    /// The account that the stored login was made for, when there is one.
+    pub account_id: Option<String>,
 }
 
 /// The value of a configured header.
@@ -136,11 +140,11 @@ impl Endpoint {
             .or_else(|| usual.map(|row| row.api.to_owned()))
             .or_else(|| info?.apis.first().map(|api| (*api).to_owned()))
             .unwrap_or_else(|| RESPONSES.to_owned());
-        let base_url = own
-            .and_then(|own| own.base_url.clone())
+        let base_url = azure_url(&api, situation)
+            .or_else(|| own?.base_url.clone())
             .or_else(|| entry?.base_url.clone())
             .or_else(|| usual.map(|row| row.base_url.to_owned()).filter(|url| !url.is_empty()))
-            .or_else(|| environment_url(&api, situation))
+            .or_else(|| bedrock_url(&api, situation))
             .or_else(|| info?.base_url.filter(|url| !url.contains('<')).map(str::to_owned));
         let Some(base_url) = base_url else { return Ok(None) };
         let mut headers = Vec::new();
@@ -166,24 +170,28 @@ impl Endpoint {
             headers,
             auth_header: configured.unwrap_or(matches!(provider.as_str(), "minimax" | "minimax-portal")),
             max_tokens_field: own.and_then(|own| own.max_tokens_field.clone()),
+            ca: entry.and_then(|entry| entry.tls_ca.as_ref()).map(|ca| of_input(ca, situation)).transpose()?,
+            account_id: None,
         }))
     }
 }
 
-/// Endpoints that variables name.
-fn environment_url(api: &str, situation: &Situation<'_>) -> Option<String> {
-    let variable = |name: &str| situation.environment.non_blank(name).map(|value| value.trim().to_owned());
-    match api {
-        "azure-openai-responses" => variable("AZURE_OPENAI_BASE_URL").or_else(|| {
-            variable("AZURE_OPENAI_RESOURCE_NAME").map(|name| format!("https://{name}.openai.azure.com/openai/v1"))
-        }),
-        "bedrock-converse-stream" => {
-            let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
-            let region = region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
-            Some(format!("https://bedrock-runtime.{region}.amazonaws.com"))
-        }
-        _ => None,
+/// The endpoint of Azure that variables name; it goes before the config's.
+fn azure_url(api: &str, situation: &Situation<'_>) -> Option<String> {
+    let variable = |name: &str| situation.environment.non_blank(name).map(str::trim);
+    if api != "azure-openai-responses" {
+        return None;
     }
+    variable("AZURE_OPENAI_BASE_URL").map(str::to_owned).or_else(|| {
+        variable("AZURE_OPENAI_RESOURCE_NAME").map(|name| format!("https://{name}.openai.azure.com/openai/v1"))
+    })
+}
+
+/// The endpoint of Bedrock in the region that variables name.
+fn bedrock_url(api: &str, situation: &Situation<'_>) -> Option<String> {
+    let variable = |name: &str| situation.environment.non_blank(name).map(str::trim);
+    let region = || variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).unwrap_or(DEFAULT_REGION);
+    (api == "bedrock-converse-stream").then(|| format!("https://bedrock-runtime.{}.amazonaws.com", region()))
 }
 
 /// A scheme word gets its blank; everything else stays as authored.
@@ -193,17 +201,22 @@ fn spaced(prefix: &str) -> String {
 }
 
 fn header(value: &SecretInput, prefix: &str, situation: &Situation<'_>) -> Result<HeaderText, Unresolved> {
-    let secret = match value {
-        SecretInput::Plain(text) => text.clone(),
-        SecretInput::Reference(reference) => match situation.refs.get(reference) {
-            RefState::Resolved(secret) => secret.cleaned().unwrap_or_else(|| secret.clone()),
-            RefState::Unresolved(why) => return Err(Unresolved { reference: reference.clone(), why: why.clone() }),
-            RefState::NotRun => {
-                return Err(Unresolved { reference: reference.clone(), why: "its program was not run".to_owned() });
-            }
-        },
-    };
+    let secret = of_input(value, situation)?;
+    let secret = secret.cleaned().unwrap_or(secret);
     // A placeholder is never sent.
     let secret = if is_marker(secret.reveal()) { Secret::new("") } else { secret };
     Ok(HeaderText::Secret { prefix: prefix.to_owned(), secret })
+}
+
+/// The value of a field that may be a reference, as it was given.
+fn of_input(value: &SecretInput, situation: &Situation<'_>) -> Result<Secret, Unresolved> {
+    let reference = match value {
+        SecretInput::Plain(text) => return Ok(text.clone()),
+        SecretInput::Reference(reference) => reference.clone(),
+    };
+    match situation.refs.get(&reference) {
+        RefState::Resolved(secret) => Ok(secret.clone()),
+        RefState::Unresolved(why) => Err(Unresolved { why: why.clone(), reference }),
+        RefState::NotRun => Err(Unresolved { why: "its program was not run".to_owned(), reference }),
+    }
 }

@@ -3,13 +3,14 @@
 use super::endpoint::{Endpoint, usual_model};
 use crate::config::{AgentId, RequestAuth, SecretInput};
 use crate::credential::{Credential, Material};
+use crate::failure::Reason;
 use crate::model::{ModelRef, resolve};
 use crate::order::{Eligibility, eligibility};
 use crate::profile::{Profile, ProfileId};
 use crate::provider::ProviderId;
 use crate::secret::Secret;
 use crate::secret_ref::SecretRef;
-use crate::source::{ConfigKey, ConfigKeyState, OtherSources, RefState, Situation};
+use crate::source::{ConfigKey, ConfigKeyState, OtherSources, RefState, Situation, is_local_url};
 use crate::status::{ModelsInUse, account_label, candidate_rows};
 use crate::usage::{Window, cooldown};
 
@@ -71,7 +72,7 @@ pub enum SkipCode {
     Ineligible,
     /// There is no model to ask.
     NoModel,
-    /// This kind of credential cannot be probed.
+    /// This kind of credential cannot be probed, or nothing says where the provider is.
     Unsupported,
 }
 
@@ -89,6 +90,11 @@ impl SkipCode {
             Self::Unsupported => return None,
         })
     }
+
+    /// The reason of a row that has no documented code.
+    pub fn reason(self) -> Option<Reason> {
+        (self == Self::Unsupported).then_some(Reason::UnsupportedProbe)
+    }
 }
 
 /// A row for which nothing is sent.
@@ -98,6 +104,14 @@ pub struct Skip {
     pub code: SkipCode,
     /// Why, in the stable words; may have several lines.
     pub error: String,
+    /// The cause, where there is one behind what the words say. It holds no secret.
+    pub cause: Option<String>,
+}
+
+impl Skip {
+    fn new(code: SkipCode, error: impl Into<String>) -> Self {
+        Self { code, error: error.into(), cause: None }
+    }
 }
 
 /// What happens for a row.
@@ -174,7 +188,7 @@ pub fn probe_references(situation: &Situation<'_>) -> Vec<SecretRef> {
             None => None,
         };
         let headers = entry.headers.iter().chain(&entry.request_headers).map(|(_, value)| value);
-        entry.api_key.iter().chain(headers).chain(auth)
+        entry.api_key.iter().chain(headers).chain(auth).chain(&entry.tls_ca)
     });
     let of_entries = of_entries.filter_map(|value| match value {
         SecretInput::Reference(reference) => Some(reference.clone()),
@@ -229,7 +243,7 @@ fn of_named_models(situation: &Situation<'_>, options: &ProbeOptions, provider: 
         let planner = Planner::new(situation, options, provider.clone(), Some(model.model.clone()));
         let of_model = planner.rows();
         if of_model.is_empty() && options.profiles.is_empty() {
-            let step = planner.skip(SkipCode::MissingCredential, None);
+            let step = Planner::skip(SkipCode::MissingCredential, None);
             rows.push(planner.row(RowSource::Nowhere, "no credential".to_owned(), "none", step));
         }
         for row in of_model {
@@ -315,8 +329,8 @@ impl<'a> Planner<'a> {
         let Situation { config, store, now, .. } = self.situation;
         let explicit = store.order_of(&self.provider).or_else(|| config.order_of(&self.provider));
         if explicit.is_some_and(|ids| !ids.contains(&profile.id)) {
-            let error = "Excluded by auth.order for this provider.".to_owned();
-            return Step::Skip(Skip { code: SkipCode::ExcludedByOrder, error });
+            let error = "Excluded by auth.order for this provider.";
+            return Step::Skip(Skip::new(SkipCode::ExcludedByOrder, error));
         }
         let code = match eligibility(config, store, &self.provider, &profile.id, *now) {
             Eligibility::Ok => None,
@@ -326,17 +340,17 @@ impl<'a> Planner<'a> {
             Eligibility::Expired => Some(SkipCode::Expired),
         };
         if let Some(code) = code {
-            return self.skip(code, None);
+            return Self::skip(code, None);
         }
         let expected = config.auth_profiles.get(profile.id.as_str()).map(|entry| entry.mode);
         if let Some(violation) = profile.ref_policy_violation(expected) {
-            return self.skip(SkipCode::Ineligible, violation.lines().next());
+            return Self::skip(SkipCode::Ineligible, violation.lines().next());
         }
         let credential = match &profile.credential {
             Credential::ApiKey { key: material } | Credential::Token { token: material, .. } => {
                 match self.secret_of(material) {
                     Ok(Some(secret)) => secret,
-                    Ok(None) => return self.skip(SkipCode::MissingCredential, None),
+                    Ok(None) => return Self::skip(SkipCode::MissingCredential, None),
                     Err(unresolved) => return Self::unresolved(&unresolved),
                 }
             }
@@ -345,17 +359,26 @@ impl<'a> Planner<'a> {
                 let holds = expires.date_ms().is_some_and(|at| at - margin > now.as_f64());
                 match access {
                     Some(access) if holds => access.clone(),
-                    _ => return self.renew(&profile.id),
+                    _ => return self.renew(profile),
                 }
             }
         };
-        self.send(Some(credential))
+        match self.send(Some(credential)) {
+            Step::Send { mut endpoint, credential } => {
+                endpoint.account_id = account_id(profile);
+                Step::Send { endpoint, credential }
+            }
+            other => other,
+        }
     }
 
     /// A login that has to be renewed, if there is anything to ask then.
-    fn renew(&self, id: &ProfileId) -> Step {
+    fn renew(&self, profile: &Profile) -> Step {
         match self.send(None) {
-            Step::Send { endpoint, .. } => Step::Renew { endpoint, profile: id.clone() },
+            Step::Send { mut endpoint, .. } => {
+                endpoint.account_id = account_id(profile);
+                Step::Renew { endpoint, profile: profile.id.clone() }
+            }
             other => other,
         }
     }
@@ -374,16 +397,32 @@ impl<'a> Planner<'a> {
 
     /// A request, if there is a model to ask and a place to ask it.
     fn send(&self, credential: Option<Secret>) -> Step {
-        let no_model =
-            || Step::Skip(Skip { code: SkipCode::NoModel, error: "No model available for probe".to_owned() });
         if self.model.is_none() && !self.options.free {
-            return no_model();
+            return Step::Skip(Skip::new(SkipCode::NoModel, "No model available for probe"));
         }
         match &self.endpoint {
             Ok(Some(endpoint)) => Step::Send { endpoint: Box::new(endpoint.clone()), credential },
-            Ok(None) => no_model(),
+            Ok(None) => {
+                let provider = &self.provider;
+                let error = format!(
+                    "No address is known for {provider}; models.providers.{provider}.baseUrl of the config names it."
+                );
+                Step::Skip(Skip::new(SkipCode::Unsupported, error))
+            }
             Err(unresolved) => Self::unresolved(unresolved),
         }
+    }
+
+    /// Whether the config describes a server on this machine that is asked without a key.
+    fn needs_no_key(&self) -> bool {
+        let Some(entry) = self.situation.config.provider(&self.provider) else { return false };
+        let by_key = entry.auth.as_deref().is_none_or(|auth| auth == "api-key");
+        let is_free = match &entry.api_key {
+            None => true,
+            Some(SecretInput::Plain(text)) => matches!(text.reveal().trim(), "ollama-local" | "custom-local"),
+            Some(SecretInput::Reference(_)) => false,
+        };
+        by_key && is_free && matches!(&self.endpoint, Ok(Some(endpoint)) if is_local_url(&endpoint.base_url))
     }
 
     /// Whether requests go out in the protocol of Bedrock.
@@ -403,10 +442,11 @@ impl<'a> Planner<'a> {
                 None if env.variable.as_deref() == Some(BEDROCK_TOKEN) && self.is_bedrock() => {
                     self.send(self.situation.environment.credential(BEDROCK_TOKEN).map(|(secret, _)| secret))
                 }
-                None => Step::Skip(Skip {
-                    code: SkipCode::Unsupported,
-                    error: format!("{} cannot be probed: no request is signed with it here.", env.source),
-                }),
+                None => {
+                    let name = env.variable.as_deref().unwrap_or(&env.source);
+                    let error = format!("{name} cannot be probed: no request is signed with it here.");
+                    Step::Skip(Skip::new(SkipCode::Unsupported, error))
+                }
             };
             return Some(self.row(RowSource::Env, "env".to_owned(), mode, step));
         }
@@ -425,41 +465,37 @@ impl<'a> Planner<'a> {
             }
             _ => match key.and_then(ConfigKey::secret) {
                 Some(secret) => row("api_key", self.send(Some(secret.clone()))),
-                None if self.options.free && sources.synthetic.is_some() => row("none", self.send(None)),
+                None if self.options.free && self.needs_no_key() => row("none", self.send(None)),
                 None => None,
             },
         }
     }
 
-    fn skip(&self, code: SkipCode, detail: Option<&str>) -> Step {
+    fn skip(code: SkipCode, detail: Option<&str>) -> Step {
         let sentence = match code {
             SkipCode::MissingCredential => "no inline credential or SecretRef is configured.",
             SkipCode::Expired => "token credentials are expired.",
             SkipCode::InvalidExpires => "token expires must be a positive Unix ms timestamp.",
             _ => "profile is incompatible with provider config.",
         };
-        let sentence = detail.unwrap_or(sentence);
-        let provider = &self.provider;
-        let fix = match code {
-            SkipCode::Expired | SkipCode::InvalidExpires => {
-                format!("openclaw models auth paste-token --provider {provider}")
-            }
-            SkipCode::MissingCredential => format!("openclaw models auth paste-api-key --provider {provider}"),
-            _ => format!("openclaw models auth why {provider}"),
-        };
-        worded(code, sentence, &fix)
+        Step::Skip(worded(code, detail.unwrap_or(sentence)))
     }
 
     fn unresolved(unresolved: &Unresolved) -> Step {
         let sentence = format!("could not resolve SecretRef \"{}\".", unresolved.reference);
-        let fix = format!("{}; openclaw secrets audit --allow-exec", unresolved.why);
-        worded(SkipCode::UnresolvedRef, &sentence, &fix)
+        let cause = Some(unresolved.why.clone());
+        Step::Skip(Skip { cause, ..worded(SkipCode::UnresolvedRef, &sentence) })
     }
 }
 
-/// A skip in the stable words: the first line, the code, and what mends it.
-fn worded(code: SkipCode, sentence: &str, fix: &str) -> Step {
+/// The account that a login was made for, as it is stored.
+fn account_id(profile: &Profile) -> Option<String> {
+    let text: String = serde_json::from_str(profile.unknown.get("accountId")?.get()).ok()?;
+    Some(text.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
+/// A skip in the stable words: the first line, and the code.
+fn worded(code: SkipCode, sentence: &str) -> Skip {
     let stable = "Auth profile credentials are missing or expired.";
-    let error = format!("{stable}\n↳ Auth reason [{}]: {sentence}\n→ {fix}", code.code().unwrap_or_default());
-    Step::Skip(Skip { code, error })
+    Skip::new(code, format!("{stable}\n↳ Auth reason [{}]: {sentence}", code.code().unwrap_or_default()))
 }

@@ -82,9 +82,14 @@ fn without_lookalikes(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     let mut announced = Announced::No;
+    // The word before, when only a blank lies between: `API key: …` is a name of two words.
+    let mut before = "";
     while let Some(first) = rest.chars().next() {
         if !is_key_char(first) {
             announced = announced.after(first);
+            if first != ' ' {
+                before = "";
+            }
             out.push(first);
             rest = &rest[first.len_utf8()..];
             continue;
@@ -92,6 +97,11 @@ fn without_lookalikes(text: &str) -> String {
         let end = rest.find(|c| !is_key_char(c)).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
         rest = after;
+        if word == "=" && announced != Announced::No {
+            announced = Announced::Value;
+            out.push_str(word);
+            continue;
+        }
         // `name=value` is one word here.
         let (name, value) = match word.split_once('=') {
             Some((name, value)) if !value.is_empty() && is_name(name) => (Some(name), value),
@@ -109,12 +119,13 @@ fn without_lookalikes(text: &str) -> String {
             out.push_str(&without_prefixed(value));
             announced = if scheme {
                 Announced::Value
-            } else if is_name(value) {
+            } else if is_name(value) || is_name(&format!("{before}{value}")) {
                 Announced::Name
             } else {
                 Announced::No
             };
         }
+        before = if value.eq_ignore_ascii_case("api") { value } else { "" };
     }
     out
 }
@@ -168,6 +179,7 @@ mod tests {
             ("ends in horse-battery!", "ends in ***!"),
             ("Incorrect API key provided: sk-test-abcdefgh12", "Incorrect API key provided: ***"),
             ("api_key=abc123 and password: hunter2", "api_key=*** and password: ***"),
+            ("your API key: abc123, secret = xyz, api, key: no", "your API key: ***, secret = ***, api, key: no"),
             ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
             ("\"access_token\": \"zzz\"", "\"access_token\": \"***\""),
             ("bad key AIzaSyD-1234567", "bad key ***"),

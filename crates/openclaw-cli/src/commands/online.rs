@@ -8,7 +8,7 @@ use auth_oauth::{
     Endpoints, HttpRequest, HttpResponse, OAuthError, OAuthErrorKind, ProviderSettings, TEST_BASE_URL, Transport,
     TransportError,
 };
-use auth_probe::{Clients, Interrupt, Network};
+use auth_probe::{Clients, Interrupt, Network, Proxies};
 use auth_store::Host;
 
 use super::Session;
@@ -43,7 +43,7 @@ impl Online {
                 })?)
             }
         };
-        let clients = Clients::new(roots.as_deref())
+        let clients = Clients::new(roots.as_deref(), &Proxies::of(&session.state.environment))
             .map_err(|why| Failure::new(format!("no secure connection can be made: {why}")))?;
         let clients = if endpoints.is_test() { clients.loopback_only() } else { clients };
         let minimax = auth_core::ProviderId::normalise("minimax-portal");

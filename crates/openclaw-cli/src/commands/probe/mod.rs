@@ -1,7 +1,9 @@
 //! `models status --probe` (spec 03): asking, and the rows of the report.
 
+mod billing;
 mod progress;
 mod record;
+mod repair;
 mod report;
 mod secrets;
 mod settings;
@@ -55,6 +57,8 @@ pub(crate) struct Probed {
 struct ProbedRow {
     row: ProbeRow,
     live: Option<LiveRow>,
+    /// Whether a request was made for it.
+    asked: bool,
     warning: Option<&'static str>,
 }
 
@@ -89,7 +93,15 @@ pub(crate) fn probe(
     };
     let plan = ProbePlan::build(&situation, agent, &options);
     let started_ms = now_ms(session);
-    let online = Online::open(session)?;
+    let mut online = Online::open(session)?;
+    for row in &plan.rows {
+        if let Step::Send { endpoint, .. } | Step::Renew { endpoint, .. } = &row.step
+            && let Some(ca) = &endpoint.ca
+        {
+            // One that cannot be read is told in the row that needs it.
+            let _ = online.clients.trust(ca);
+        }
+    }
     let desk = Arc::new(Desk {
         layout: state.layout.clone(),
         config: state.config.clone(),
@@ -110,7 +122,7 @@ pub(crate) fn probe(
     let mut places: Vec<usize> = Vec::new();
     let mut secrets: Vec<Secret> = Vec::new();
     for row in plan.rows {
-        let mut probed = ProbedRow { row, live: None, warning: None };
+        let mut probed = ProbedRow { row, live: None, asked: false, warning: None };
         if let Step::Send { credential: Some(credential), .. } = &probed.row.step {
             secrets.push(credential.clone());
         }
@@ -121,10 +133,15 @@ pub(crate) fn probe(
         match task(&desk, &probed.row) {
             None => {}
             Some(Ok(task)) => {
+                probed.asked = true;
                 places.push(rows.len());
                 jobs.push(task);
             }
             Some(Err((reason, text))) => probed.live = Some(not_sent(reason, text)),
+        }
+        if let (Some(repair), Step::Skip(skip)) = (repair::repair(&probed.row), &mut probed.row.step) {
+            skip.error.push_str("\n→ ");
+            skip.error.push_str(&repair);
         }
         rows.push(probed);
     }
@@ -141,7 +158,7 @@ pub(crate) fn probe(
         rows[at].live = Some(live);
     }
     // All that was left out first, then what was asked, each in plan order.
-    rows.sort_by_key(|probed| probed.live.is_some());
+    rows.sort_by_key(|probed| probed.asked);
     let finished_ms = now_ms(session);
     let mut probed = Probed {
         settings: settings.clone(),

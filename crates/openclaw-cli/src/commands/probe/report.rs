@@ -2,11 +2,11 @@
 
 use auth_core::failure::{ProbeStatus, Reason};
 use auth_core::probe::{Skip, SkipCode, Step};
-use auth_core::{CredentialKind, ProfileId, WindowKind};
+use auth_core::{CredentialKind, ProfileId, WindowKind, collate};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Probed, ProbedRow};
+use super::{Probed, ProbedRow, billing};
 use crate::output::{Look, Page, part, plain};
 use crate::render::advice;
 
@@ -55,8 +55,7 @@ impl Probed {
         }
         let mut sorted: Vec<&ProbedRow> = self.rows.iter().collect();
         sorted.sort_by(|a, b| {
-            let key = |probed: &ProbedRow| (probed.row.provider.to_string(), probed.row.label.clone());
-            key(a).cmp(&key(b))
+            collate(a.row.provider.as_str(), b.row.provider.as_str()).then_with(|| collate(&a.row.label, &b.row.label))
         });
         let cells: Vec<Vec<_>> = sorted
             .iter()
@@ -75,7 +74,8 @@ impl Probed {
         for (probed, row) in sorted.iter().zip(&cells) {
             page.row(&columns, row);
             for line in probed.details() {
-                page.line(6, &[plain("    ↳ "), part(Look::Faint, line)]);
+                let (sign, text) = line.strip_prefix("→ ").map_or(("↳", line.as_str()), |text| ("→", text));
+                page.line(6, &[plain(format!("    {sign} ")), part(Look::Faint, text)]);
             }
         }
         let seconds = u64::try_from(self.finished_ms - self.started_ms).unwrap_or(0);
@@ -151,7 +151,15 @@ impl ProbedRow {
                 Some(ms) => format!("the key works; try again in {}", duration(ms)),
                 None => "the key works; try again later".to_owned(),
             },
-            Reason::Billing => format!("the account of {provider} has no credit; add some at the provider"),
+            Reason::Billing => {
+                let page = match &self.row.step {
+                    Step::Send { endpoint, .. } | Step::Renew { endpoint, .. } => {
+                        billing::page(provider.as_str(), &endpoint.base_url)
+                    }
+                    Step::Skip(_) => None,
+                };
+                format!("the account of {provider} has no credit; add some at {}", page.unwrap_or("the provider"))
+            }
             Reason::ModelNotFound => {
                 "openclaw models set chooses another model; --probe-mode free needs none".to_owned()
             }
@@ -162,10 +170,11 @@ impl ProbedRow {
 
     fn entry(&self) -> Entry<'_> {
         let live = self.live.as_ref();
-        let code = match (&self.live, &self.row.step) {
-            (None, Step::Skip(skip)) => skip.code.code(),
+        let skip = match (&self.live, &self.row.step) {
+            (None, Step::Skip(skip)) => Some(skip.code),
             _ => None,
         };
+        let reason = live.and_then(|live| live.reason).or_else(|| skip?.reason());
         Entry {
             provider: self.row.provider.as_str(),
             model: self.model(),
@@ -174,10 +183,10 @@ impl ProbedRow {
             source: self.row.source.as_str(),
             mode: self.row.mode,
             status: self.verdict().0,
-            reason_code: code,
+            reason_code: skip.and_then(SkipCode::code),
             error: self.error(),
             latency_ms: live.and_then(|live| live.latency_ms),
-            reason: live.and_then(|live| live.reason).map(Reason::as_str),
+            reason: reason.map(Reason::as_str),
             http_status: live.and_then(|live| live.http_status),
             retry_after_ms: live.and_then(|live| live.retry_after_ms),
             request_id: live.and_then(|live| live.request_id.as_deref()),
