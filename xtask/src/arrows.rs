@@ -9,7 +9,8 @@ const FLOORS: &[&[&str]] = &[
     &["auth-core"],
     &["auth-store"],
     &["auth-oauth"],
-    &["auth-probe", "auth-gateway", "doctor"],
+    &["auth-probe", "doctor"],
+    &["auth-gateway"],
     &["openclaw-cli"],
     &["xtask"],
 ];

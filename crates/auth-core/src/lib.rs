@@ -52,6 +52,7 @@ mod raw_json;
 mod secret;
 mod secret_ref;
 pub mod secrets;
+pub mod session;
 pub mod setup;
 mod source;
 pub mod status;

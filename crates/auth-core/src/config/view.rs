@@ -12,6 +12,7 @@ use crate::provider::{DEFAULT_MODEL_ALIASES, ProviderId};
 use crate::secret::Secret;
 use crate::secret_ref::{RefDefaults, SecretRef};
 use crate::secrets::SecretsConfig;
+use crate::session::SessionSettings;
 use crate::usage::CooldownPolicy;
 
 /// The id of an agent in normal form (spec 01 section 1.4).
@@ -239,6 +240,10 @@ pub struct Config {
     pub plugins_denied: Vec<String>,
     /// `agents.defaults.workspace`.
     pub workspace: Option<String>,
+    /// `session`.
+    pub session: SessionSettings,
+    /// `agents.defaults.timeoutSeconds`.
+    pub turn_timeout_s: Option<u64>,
 }
 
 impl Config {
@@ -282,6 +287,8 @@ impl Config {
                 .map(|list| list.iter().filter_map(Value::as_str).map(|id| id.trim().to_owned()).collect())
                 .unwrap_or_default(),
             workspace: at(&["agents", "defaults", "workspace"]).and_then(Value::as_str).map(str::to_owned),
+            session: session(root.get("session")),
+            turn_timeout_s: at(&["agents", "defaults", "timeoutSeconds"]).and_then(Value::as_u64),
         }
     }
 
@@ -383,6 +390,20 @@ fn config_profile(id: &str, entry: &Value) -> Option<ConfigProfile> {
         email: text(entry, "email"),
         display_name: text(entry, "displayName"),
     })
+}
+
+fn session(value: Option<&Value>) -> SessionSettings {
+    let usual = SessionSettings::default();
+    let at = |path: &[&str]| path.iter().try_fold(value?, |value, key| value.get(key));
+    let text = |path: &[&str]| at(path).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
+    let hour = at(&["reset", "atHour"]).and_then(Value::as_u64).and_then(|hour| u8::try_from(hour).ok());
+    SessionSettings {
+        store: text(&["store"]).map(str::to_owned),
+        main_key: text(&["mainKey"]).map_or(usual.main_key, str::to_lowercase),
+        is_global: text(&["scope"]) == Some("global"),
+        reset_hour: hour.filter(|hour| *hour < 24).unwrap_or(usual.reset_hour),
+        idle_minutes: at(&["reset", "idleMinutes"]).and_then(Value::as_u64).unwrap_or(0),
+    }
 }
 
 fn cooldowns(block: Option<&Value>) -> CooldownPolicy {

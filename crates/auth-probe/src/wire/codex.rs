@@ -5,8 +5,8 @@ use serde_json::json;
 use crate::wire::openai_responses;
 use crate::wire::request::{Headers, Request, Target, plain};
 
-/// The live request. It has no output limit: the service refuses one.
-pub(crate) fn request(target: &Target<'_>) -> Request {
+/// A request for a response.
+pub(crate) fn post(target: &Target<'_>, body: &serde_json::Value) -> Request {
     let base = target.base();
     let url = if base.ends_with("/codex/responses") {
         base.to_owned()
@@ -22,6 +22,11 @@ pub(crate) fn request(target: &Target<'_>) -> Request {
         plain("accept", "text/event-stream"),
         plain("session_id", target.session_id),
     ]);
+    target.post(url, headers, body)
+}
+
+/// The live request. It has no output limit: the service refuses one.
+pub(crate) fn request(target: &Target<'_>) -> Request {
     let body = json!({
         "model": target.model,
         "store": false,
@@ -33,7 +38,7 @@ pub(crate) fn request(target: &Target<'_>) -> Request {
         "tool_choice": "auto",
         "parallel_tool_calls": true,
     });
-    target.post(url, headers, &body)
+    post(target, &body)
 }
 
 /// The request that tells the usage window (9).

@@ -7,6 +7,7 @@
 
 mod anthropic;
 mod bedrock;
+mod chat;
 mod codex;
 mod error_text;
 mod free;
@@ -21,6 +22,7 @@ mod sigv4;
 mod sse;
 
 pub(crate) use bedrock::region_of;
+pub use chat::{ChatEnd, ChatReader, Conversation, Message, Role, TokenUsage, chat_request};
 pub use error_text::error_text;
 pub use free::{FreeCheck, FreeVerdict, free_request, free_verdict};
 pub use kind::ApiKind;

@@ -90,6 +90,11 @@ impl Reader {
         Self { kind, form: Form::Unknown, left: LONGEST, has_chunk: false, end: None }
     }
 
+    /// A reader for a reply of any length.
+    pub(crate) fn unbounded(kind: ApiKind) -> Self {
+        Self { left: usize::MAX, ..Self::new(kind) }
+    }
+
     /// Takes the next bytes of the body.
     pub fn push(&mut self, bytes: &[u8]) -> Progress {
         if let Some(end) = &self.end {
