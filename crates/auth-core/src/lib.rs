@@ -41,6 +41,8 @@ mod env_credential;
 mod environment;
 mod explain;
 pub mod failure;
+pub mod fallback;
+pub mod forecast;
 mod health;
 pub mod login_input;
 pub mod model;
@@ -49,6 +51,7 @@ pub mod probe;
 mod profile;
 pub mod provider;
 mod raw_json;
+pub mod rotation;
 mod secret;
 mod secret_ref;
 pub mod secrets;
@@ -85,5 +88,6 @@ pub use status::StatusReport;
 pub use store_document::{LegacyImport, StoreDocument, StoreEditError};
 pub use time::{ShortDuration, Timestamp, WordyDuration};
 pub use usage::{
-    CooldownPolicy, FailureReason, UnusableProfile, UsageStats, Window, WindowKind, cooldown, unusable_profiles,
+    CooldownPolicy, FailureReason, UnusableProfile, UsageStats, Window, WindowKind, cooldown, soonest_end,
+    unavailable_reason, unusable_profiles,
 };

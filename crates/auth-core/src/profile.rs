@@ -510,6 +510,15 @@ impl AuthProfiles {
         self.usage.get(id)
     }
 
+    /// The same view with other statistics for a profile; nothing is written.
+    #[must_use]
+    pub fn with_usage(mut self, id: &ProfileId, stats: UsageStats) -> Self {
+        if self.usage.insert(id.clone(), stats).is_none() {
+            self.usage_order.push(id.clone());
+        }
+        self
+    }
+
     /// All usage statistics, in file order; also of ids that have no profile.
     pub fn all_usage(&self) -> impl Iterator<Item = (&ProfileId, &UsageStats)> {
         self.usage_order.iter().filter_map(|id| Some((id, self.usage.get(id)?)))

@@ -1,5 +1,7 @@
 //! Usage statistics, cooldowns and disables (spec 07 section 5).
 
+mod unavailable;
+
 use std::fmt;
 
 use serde_json::value::RawValue;
@@ -9,6 +11,7 @@ use crate::profile::{AuthProfiles, Profile, ProfileId, find_normalised};
 use crate::provider::ProviderId;
 use crate::raw_json::{self, RawObject};
 use crate::time::Timestamp;
+pub use unavailable::{soonest_end, unavailable_reason};
 
 /// The class of a failure, as far as statistics know it. In the priority order of spec 07 section 5.7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -126,7 +129,7 @@ impl UsageStats {
     }
 
     /// Every known field as it is written: its name, and its value unless it is to be absent.
-    pub(crate) fn fields(&self) -> Vec<(&'static str, Option<Value>)> {
+    pub fn fields(&self) -> Vec<(&'static str, Option<Value>)> {
         let time = |ms: Option<f64>| ms.map(json_number);
         let text = |text: &Option<String>| text.as_deref().map(Value::from);
         let counts: Map<String, Value> =

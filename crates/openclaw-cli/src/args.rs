@@ -492,6 +492,9 @@ pub(crate) struct AuthWhy {
     /// A provider, a model or an alias; the default model when left out
     #[arg(value_name = "PROVIDER|MODEL")]
     pub(crate) subject: Option<String>,
+    /// Tell what would follow: ok, a reason such as rate_limit, auth or billing, or an HTTP status
+    #[arg(long = "if", value_name = "OUTCOME")]
+    pub(crate) outcome: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

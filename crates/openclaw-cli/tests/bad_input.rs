@@ -20,6 +20,8 @@ const READING: &[&[&str]] = &[
     &["models", "auth", "list", "--json"],
     &["models", "auth", "why"],
     &["models", "auth", "why", "anthropic", "--json"],
+    &["models", "auth", "why", "--if", "rate_limit"],
+    &["models", "auth", "why", "anthropic", "--if", "402", "--json"],
     &["models", "auth", "order", "get", "--provider", "anthropic"],
     &["models", "aliases", "list"],
     &["models", "fallbacks", "list", "--json"],

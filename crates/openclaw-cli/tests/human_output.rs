@@ -104,6 +104,12 @@ fn auth_why() {
     let sandbox = troubled().env("COLUMNS", "120");
     insta::assert_snapshot!("auth_why_waiting", shown(&sandbox, &["models", "auth", "why"]));
     insta::assert_snapshot!("auth_why_unresolved", shown(&sandbox, &["models", "auth", "why", "groq/x"]));
+    let chain = healthy().env("ANTHROPIC_API_KEY", "sk-test-other-00000000000000003");
+    insta::assert_snapshot!("auth_why_if_429", shown(&chain, &["models", "auth", "why", "--if", "429"]));
+    insta::assert_snapshot!(
+        "auth_why_if_auth",
+        shown(&healthy(), &["models", "auth", "why", "openai-codex", "--if", "auth"])
+    );
     insta::assert_snapshot!("auth_why_nothing", shown(&sandbox, &["models", "auth", "why", "mistral"]));
     let twice = healthy().env("GROQ_API_KEY", "sk-test-process-0000000000004").env("COLUMNS", "120");
     insta::assert_snapshot!("auth_why_two_keys", shown(&twice, &["models", "auth", "why", "groq"]));

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::credential::CredentialKind;
 use crate::profile::{ProfileId, find_normalised};
 use crate::provider::{DEFAULT_MODEL_ALIASES, ProviderId};
+use crate::rotation::RotationPolicy;
 use crate::secret::Secret;
 use crate::secret_ref::{RefDefaults, SecretRef};
 use crate::secrets::SecretsConfig;
@@ -224,8 +225,10 @@ pub struct Config {
     pub auth_profiles: IndexMap<String, ConfigProfile>,
     /// `auth.order`, in file order.
     pub auth_order: Vec<(String, Vec<ProfileId>)>,
-    /// `auth.cooldowns`.
+    /// `auth.cooldowns`: how long.
     pub cooldowns: CooldownPolicy,
+    /// `auth.cooldowns`: how often a turn changes the profile.
+    pub rotations: RotationPolicy,
     /// `models.providers`, in file order.
     pub providers: Vec<ProviderConfig>,
     /// `plugins.entries.xai.config.webSearch.apiKey`: stands in for a key of xAI.
@@ -273,6 +276,7 @@ impl Config {
                 })
                 .collect(),
             cooldowns: cooldowns(at(&["auth", "cooldowns"])),
+            rotations: rotations(at(&["auth", "cooldowns"])),
             providers: members(&["models", "providers"]).map(|(id, entry)| provider(id, entry, ref_defaults)).collect(),
             xai_search_key: at(&["plugins", "entries", "xai", "config", "webSearch", "apiKey"])
                 .and_then(|value| secret_input(value, ref_defaults)),
@@ -424,6 +428,17 @@ fn cooldowns(block: Option<&Value>) -> CooldownPolicy {
         auth_permanent_base_ms: ms("authPermanentBackoffMinutes", MINUTE_MS).unwrap_or(standard.auth_permanent_base_ms),
         auth_permanent_max_ms: ms("authPermanentMaxMinutes", MINUTE_MS).unwrap_or(standard.auth_permanent_max_ms),
         failure_window_ms: ms("failureWindowHours", HOUR_MS).unwrap_or(standard.failure_window_ms),
+    }
+}
+
+fn rotations(block: Option<&Value>) -> RotationPolicy {
+    let whole = |key: &str| block.and_then(|b| b.get(key)).and_then(Value::as_u64);
+    let count = |key: &str, standard: u32| whole(key).map_or(standard, |n| u32::try_from(n).unwrap_or(u32::MAX));
+    let standard = RotationPolicy::default();
+    RotationPolicy {
+        overloaded: count("overloadedProfileRotations", standard.overloaded),
+        rate_limited: count("rateLimitedProfileRotations", standard.rate_limited),
+        overloaded_backoff_ms: whole("overloadedBackoffMs").unwrap_or(standard.overloaded_backoff_ms),
     }
 }
 

@@ -13,6 +13,7 @@ mod tests;
 use matcher::any;
 use message::classify_text;
 
+use crate::rotation::{Outcome, Record};
 use crate::usage::FailureReason;
 
 /// No more than this many bytes of a text are looked at.
@@ -84,29 +85,12 @@ impl Reason {
         }
     }
 
-    /// What statistics keep of it (spec 07 section 6.3): nothing of a timeout, of a model that is not there, or of what
-    /// only a probe knows.
+    /// What statistics keep of it (spec 07 section 6.3).
     pub fn recorded(self) -> Option<FailureReason> {
-        Some(match self {
-            Self::Auth => FailureReason::Auth,
-            Self::AuthPermanent => FailureReason::AuthPermanent,
-            Self::RateLimit => FailureReason::RateLimit,
-            Self::Overloaded => FailureReason::Overloaded,
-            Self::Billing => FailureReason::Billing,
-            Self::Format => FailureReason::Format,
-            Self::SessionExpired => FailureReason::SessionExpired,
-            Self::Timeout
-            | Self::ModelNotFound
-            | Self::ContextOverflow
-            | Self::InvalidResponse
-            | Self::Network
-            | Self::Tls
-            | Self::RedirectRefused
-            | Self::Cancelled
-            | Self::InvalidToken
-            | Self::UnsupportedProbe
-            | Self::NoFreeCheck => return None,
-        })
+        match Outcome::of_failure(Some(self)).record() {
+            Record::Failure(reason) => Some(reason),
+            Record::Success | Record::Nothing => None,
+        }
     }
 
     /// The status of a probe that failed for this reason (spec 03 section 6.1).

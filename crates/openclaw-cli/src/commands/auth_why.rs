@@ -1,15 +1,18 @@
 //! `models auth why` (spec 04 section 1.8): which credential the next request uses, and why not the others.
 
+use auth_core::fallback::parse_fallback;
+use auth_core::forecast::forecast;
 use auth_core::model::{resolve, split_profile};
 use auth_core::status::ModelsInUse;
 use auth_core::{
-    Candidate, CandidateSource, Eligibility, EnvOrigin, Explanation, OrderSource, ProfileId, ProviderId, Standing,
-    WindowKind, explain,
+    Candidate, CandidateSource, Eligibility, EnvOrigin, Explanation, ModelRef, OrderSource, ProfileId, ProviderId,
+    Standing, WindowKind, explain,
 };
 use auth_store::AgentAuth;
 use serde::Serialize;
 
 use super::Session;
+use super::auth_forecast::{LaterModels, Told, ToldEntry, WhatIf};
 use super::status::store_remarks;
 use crate::args::AuthWhy;
 use crate::failure::Failure;
@@ -32,6 +35,8 @@ struct Document {
     next: Option<Next>,
     fallbacks: Vec<String>,
     conflicts: Vec<ConflictEntry>,
+    #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
+    told: Option<ToldEntry>,
 }
 
 #[derive(Serialize)]
@@ -72,12 +77,23 @@ struct OtherEntry {
     reason: String,
 }
 
+/// A credential that is used.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Next {
+pub(super) struct Next {
     source: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile_id: Option<String>,
+}
+
+impl Next {
+    pub(super) fn of(source: &CandidateSource) -> Self {
+        let profile_id = match source {
+            CandidateSource::Profile(id) => Some(id.to_string()),
+            _ => None,
+        };
+        Self { source: source.label(), profile_id }
+    }
 }
 
 #[derive(Serialize)]
@@ -94,26 +110,41 @@ pub(crate) fn run(session: &Session, args: &AuthWhy, agent: Option<&str>) -> Res
     store_remarks(session, &auth);
     let models = ModelsInUse::of(&session.state.config, auth.agent.as_ref());
     let (provider, model) = subject(session, &auth, &models, args.subject.as_deref())?;
-    let explanation = explain(&session.state.situation(&auth), &provider, model.as_ref().map(|(_, id)| id.as_str()));
-    let view = View { session, auth: &auth, explanation: &explanation, model_key: model.map(|(key, _)| key) };
+    let what_if = args.outcome.as_deref().map(|word| WhatIf::read(word, &provider)).transpose()?;
+    let situation = session.state.situation(&auth);
+    let explanation = explain(&situation, &provider, model.as_ref().map(|model| model.model.as_str()));
+    let told = what_if.map(|what_if| {
+        let later = LaterModels::of(&session.state.config, auth.agent.as_ref(), &models, &provider, model.as_ref());
+        Told {
+            what_if,
+            forecast: forecast(&situation, &explanation, later.view(), what_if.outcome),
+            model: model.clone(),
+        }
+    });
+    let view = View { session, auth: &auth, explanation: &explanation, model_key: model.map(|model| model.key()) };
     if args.json {
-        print_json(&view.document(&models))?;
+        let mut document = view.document(&models);
+        document.told = told.as_ref().map(|told| told.document(&session.state, &auth, &explanation));
+        print_json(&document)?;
     } else {
         let mut page = Page::for_stdout(session.no_color);
         view.render(&mut page);
+        if let Some(told) = &told {
+            told.render(&mut page, &session.state, &auth, &explanation);
+        }
         page.print()?;
     }
-    Ok(u8::from(explanation.next().is_none()))
+    Ok(u8::from(told.map_or(explanation.next().is_none(), |told| !told.forecast.leaves_something())))
 }
 
-/// The provider in question, and the model (key and id) when the question is about one.
+/// The provider in question, and the model when the question is about one.
 fn subject(
     session: &Session,
     auth: &AgentAuth,
     models: &ModelsInUse,
     text: Option<&str>,
-) -> Result<(ProviderId, Option<(String, String)>), Failure> {
-    let of_model = |model: auth_core::ModelRef| (model.provider_id(), Some((model.key(), model.model)));
+) -> Result<(ProviderId, Option<ModelRef>), Failure> {
+    let of_model = |model: ModelRef| (model.provider_id(), Some(model));
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
         return Ok(of_model(models.resolved_default.clone()));
     };
@@ -144,13 +175,7 @@ impl View<'_> {
             candidates: Vec::new(),
             env: Vec::new(),
             others: Vec::new(),
-            next: self.explanation.next().map(|next| Next {
-                source: next.source.label(),
-                profile_id: match &next.source {
-                    CandidateSource::Profile(id) => Some(id.to_string()),
-                    _ => None,
-                },
-            }),
+            next: self.explanation.next().map(|next| Next::of(&next.source)),
             fallbacks: self.fallbacks(models),
             conflicts: self
                 .explanation
@@ -164,6 +189,7 @@ impl View<'_> {
                     unused_value: conflict.unused.1,
                 })
                 .collect(),
+            told: None,
         };
         for candidate in &self.explanation.candidates {
             let next = candidate.standing == Standing::Next;
@@ -210,12 +236,9 @@ impl View<'_> {
 
     /// The fallback models, aliases resolved and each once; a bare id belongs to the default model's provider.
     fn fallbacks(&self, models: &ModelsInUse) -> Vec<String> {
-        let config = &self.session.state.config;
         let mut keys: Vec<String> = Vec::new();
         for text in &models.fallbacks {
-            let (name, _) = split_profile(text, |_| false);
-            let target = config.alias_target(name).filter(|_| !name.contains('/')).unwrap_or(name);
-            let model = auth_core::ModelRef::parse(target, &models.resolved_default.provider);
+            let model = parse_fallback(text, &self.session.state.config, &models.resolved_default.provider);
             keys.extend(model.map(|model| model.key()).filter(|key| !keys.contains(key)));
         }
         keys

@@ -1,6 +1,7 @@
 //! From the command line to the command that answers it.
 
 mod auth_cooldown;
+mod auth_forecast;
 mod auth_import;
 mod auth_list;
 mod auth_login;
