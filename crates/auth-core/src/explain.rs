@@ -102,6 +102,11 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// Its secret, where it stands in the open.
+    pub fn secret(&self) -> Option<&Secret> {
+        self.secret.as_ref()
+    }
+
     fn new(source: CandidateSource, shown: String, standing: Standing) -> Self {
         Self { source, shown, standing, line: None, secret: None }
     }

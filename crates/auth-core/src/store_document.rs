@@ -256,6 +256,19 @@ impl StoreDocument {
         Some((plain, had_reference))
     }
 
+    /// Notes which profile of a provider worked last; another spelling of the provider is kept.
+    pub fn set_last_good(&mut self, provider: &ProviderId, id: &ProfileId) {
+        let mut members = self.section("lastGood");
+        let known = members.iter_mut().find(|(spelling, _)| ProviderId::normalise(spelling) == *provider);
+        let new = text_value(id.as_str());
+        match known {
+            Some((_, value)) if same_json(value.get(), new.get()) => return,
+            Some((_, value)) => *value = new,
+            None => members.push((provider.as_str().to_owned(), new)),
+        }
+        self.set_section("lastGood", &members);
+    }
+
     /// Sets fields of a profile that is there; its other fields stay as they are. Returns whether there is one.
     pub fn set_fields(&mut self, id: &ProfileId, changes: &[(&str, Value)]) -> bool {
         let Some(mut fields) = self.entry(id).as_deref().and_then(RawObject::of).map(owned) else { return false };

@@ -40,6 +40,11 @@ impl OAuthError {
         Self { kind, message: message.into(), code: None, status: None }
     }
 
+    /// A failure without an answer, which the same may not meet again.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(OAuthErrorKind::Unavailable, message)
+    }
+
     pub(crate) fn protocol(message: impl Into<String>) -> Self {
         Self::new(OAuthErrorKind::Protocol, message)
     }

@@ -10,7 +10,8 @@ use auth_oauth::Claims;
 use crate::clients::{certificates, host_address, is_localhost};
 use crate::run::Job;
 use crate::wire::{
-    ApiKind, AwsCredentials, FreeCheck, Request, Target, Value, free_request, live_request, region_of, sign,
+    ApiKind, AwsCredentials, Conversation, FreeCheck, Request, Target, Value, chat_request, free_request, live_request,
+    region_of, sign,
 };
 
 /// What all requests of a run share.
@@ -42,6 +43,60 @@ pub fn job(
     credential: Option<&Secret>,
     usual_model: bool,
     settings: JobSettings<'_>,
+) -> Result<Job, (Reason, String)> {
+    let make = |target: &Target<'_>| {
+        if settings.free {
+            return match free_request(target) {
+                FreeCheck::Request { request, check } => Ok((request, Some(check))),
+                FreeCheck::None => {
+                    let text = format!("{provider} has no free check; use --probe-mode live");
+                    Err((Reason::NoFreeCheck, text))
+                }
+            };
+        }
+        let mut request = live_request(target);
+        if target.kind == ApiKind::BedrockConverseStream && credential.is_none() {
+            sign_for_aws(&mut request, settings)?;
+        }
+        Ok((request, None))
+    };
+    made(provider, model, endpoint, credential, usual_model, settings, &make)
+}
+
+/// Makes the request of one turn of a conversation.
+///
+/// # Errors
+///
+/// Why none can be made: the reason and what to say.
+pub fn chat_job(
+    provider: &str,
+    model: &str,
+    endpoint: &Endpoint,
+    credential: Option<&Secret>,
+    conversation: &Conversation<'_>,
+    settings: JobSettings<'_>,
+) -> Result<Job, (Reason, String)> {
+    let make = |target: &Target<'_>| {
+        let request = chat_request(target, conversation).ok_or_else(|| {
+            let text = format!("conversations over {} are not part of this program", target.kind.as_str());
+            (Reason::UnsupportedProbe, text)
+        })?;
+        Ok((request, None))
+    };
+    made(provider, Some(model), endpoint, credential, false, settings, &make)
+}
+
+/// What a request is, and the check that it makes.
+type Made = Result<(Request, Option<&'static str>), (Reason, String)>;
+
+fn made(
+    provider: &str,
+    model: Option<&str>,
+    endpoint: &Endpoint,
+    credential: Option<&Secret>,
+    usual_model: bool,
+    settings: JobSettings<'_>,
+    make: &dyn Fn(&Target<'_>) -> Made,
 ) -> Result<Job, (Reason, String)> {
     let Some(kind) = ApiKind::parse(&endpoint.api) else {
         let api: String = endpoint.api.chars().filter(|c| !c.is_control()).take(80).collect();
@@ -90,21 +145,7 @@ pub fn job(
         user_agent: settings.user_agent,
         session_id: settings.session_id,
     };
-    let (request, check) = if settings.free {
-        match free_request(&target) {
-            FreeCheck::Request { request, check } => (request, Some(check)),
-            FreeCheck::None => {
-                let text = format!("{provider} has no free check; use --probe-mode live");
-                return Err((Reason::NoFreeCheck, text));
-            }
-        }
-    } else {
-        let mut request = live_request(&target);
-        if kind == ApiKind::BedrockConverseStream && credential.is_none() {
-            sign_for_aws(&mut request, settings)?;
-        }
-        (request, None)
-    };
+    let (request, check) = make(&target)?;
     Ok(Job { request, kind, check, provider: provider.to_owned(), usual_model, ca: endpoint.ca.clone() })
 }
 

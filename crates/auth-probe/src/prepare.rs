@@ -151,8 +151,8 @@ fn reason_of(error: &OAuthError) -> Reason {
     }
 }
 
-/// The protocol that Copilot speaks for a model.
-fn copilot_api(model: &str) -> &'static str {
+/// The API kind that GitHub Copilot speaks for a model (spec 03 section 5.2).
+pub fn copilot_api(model: &str) -> &'static str {
     let known = find_provider("github-copilot").and_then(|info| info.models.iter().find(|known| known.id == model));
     match known {
         Some(known) => known.api,

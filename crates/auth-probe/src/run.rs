@@ -19,11 +19,11 @@ use crate::wire::{
 };
 
 /// The most that is read of an answer that is an error, in bytes.
-const MAX_ERROR_BODY: usize = 64 * 1024;
+pub(crate) const MAX_ERROR_BODY: usize = 64 * 1024;
 /// The most that is read of the answer of a free check, in bytes.
 const MAX_CHECK_BODY: usize = 1024 * 1024;
 /// The most that is shown of an error, in characters.
-const MAX_SHOWN: usize = 600;
+pub(crate) const MAX_SHOWN: usize = 600;
 
 /// One request of a plan.
 #[derive(Debug)]
@@ -304,7 +304,7 @@ async fn ask(task: Task, clients: &Clients, timeout: Duration, redactor: &Redact
 /// Held by every preparation until it has ended.
 type Preparing = tokio::sync::mpsc::Sender<()>;
 
-fn secrets_of(request: &Request) -> Vec<Secret> {
+pub(crate) fn secrets_of(request: &Request) -> Vec<Secret> {
     let secret = |(_, value): &(String, Value)| match value {
         Value::Secret { secret, .. } => Some(secret.clone()),
         Value::Plain(_) => None,
@@ -313,7 +313,7 @@ fn secrets_of(request: &Request) -> Vec<Secret> {
 }
 
 /// Sends a request.
-async fn send(request: &Request, clients: &Clients, ca: Option<&Secret>) -> Result<Response, LiveRow> {
+pub(crate) async fn send(request: &Request, clients: &Clients, ca: Option<&Secret>) -> Result<Response, LiveRow> {
     if clients.refuses(&request.url) {
         let text = "not sent: OPENCLAW_AUTH_TEST_BASE_URL is set, so that requests stay on this machine";
         return Err(LiveRow::failed(Reason::Network, text));
@@ -400,14 +400,14 @@ fn headers_of(request: &Request) -> Result<HeaderMap, &str> {
 }
 
 /// What the headers of an answer say beside it.
-struct Said {
-    retry_after_ms: Option<u64>,
+pub(crate) struct Said {
+    pub(crate) retry_after_ms: Option<u64>,
     request_id: Option<String>,
     quota: Vec<(String, String)>,
 }
 
 impl Said {
-    fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
         let seconds = |text: &str| text.parse::<f64>().ok().filter(|s| s.is_finite() && *s >= 0.0);
         let in_ms = text("retry-after-ms").and_then(seconds).map(|ms| Duration::from_secs_f64(ms.min(1e9) / 1000.0));
@@ -471,7 +471,7 @@ async fn checked(job: &Job, check: &'static str, response: Response) -> LiveRow 
 }
 
 /// Reads a body up to a limit; what comes after it is not read.
-async fn read_body(mut response: Response, limit: usize, body: &mut Vec<u8>) -> Result<(), reqwest::Error> {
+pub(crate) async fn read_body(mut response: Response, limit: usize, body: &mut Vec<u8>) -> Result<(), reqwest::Error> {
     while let Some(bytes) = response.chunk().await? {
         let room = limit - body.len();
         body.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -488,7 +488,7 @@ fn refused(job: &Job, status: Option<u16>, code: Option<&str>, message: &str) ->
     LiveRow::new(bucket, reason, Some(message.to_owned()))
 }
 
-fn redirected(response: &Response) -> LiveRow {
+pub(crate) fn redirected(response: &Response) -> LiveRow {
     let location = response.headers().get("location").and_then(|value| value.to_str().ok());
     let host = location.and_then(auth_core::host_of).unwrap_or_else(|| "the same host".to_owned());
     let status = response.status().as_u16();

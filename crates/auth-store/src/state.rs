@@ -13,7 +13,7 @@ use crate::secrets::{ExecPolicy, Resolver, report_references};
 use crate::variables::{fill_zai, import_login_shell, load_dotenv};
 
 /// The variables, places and settings of one run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct State {
     /// Where everything is.
     pub layout: StateLayout,

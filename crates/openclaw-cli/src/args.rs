@@ -56,8 +56,65 @@ pub(crate) enum Command {
     Onboard(Box<Deferred<Onboard>>),
     /// Change one part of the set-up
     Configure(Configure),
+    /// One model turn, with the credential that is in charge
+    Agent(AgentTurn),
     /// Keys that live elsewhere: find plaintext, put references in its place, check them
     Secrets(Deferred<Secrets>),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 answered, 1 failed or bad arguments, 124 timed out, 130 interrupted.
+In the message: /model <ref>[@profile], /model status, /models, /new, /status.")]
+pub(crate) struct AgentTurn {
+    /// What is said to the model
+    #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) message: Option<String>,
+    /// The session of this number or address
+    #[arg(short, long, value_name = "DEST")]
+    pub(crate) to: Option<String>,
+    /// The session of this id
+    #[arg(long, value_name = "ID")]
+    pub(crate) session_id: Option<String>,
+    /// The main session of this agent
+    #[arg(long, value_name = "ID")]
+    pub(crate) agent: Option<String>,
+    /// Run here, without a gateway; always so in this program
+    #[arg(long)]
+    pub(crate) local: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How long the turn may take, in seconds (600); 0 means for ever
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    pub(crate) timeout: Option<String>,
+    /// Use this model for this turn only
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// Use this profile for this turn only
+    #[arg(long, value_name = "ID")]
+    pub(crate) auth_profile: Option<String>,
+    /// Accepted for scripts
+    #[arg(long, value_name = "LEVEL", hide = true)]
+    pub(crate) thinking: Option<String>,
+    /// on: say on standard error which credentials were tried
+    #[arg(long, value_name = "on|off")]
+    pub(crate) verbose: Option<String>,
+    /// Not supported: answers go to standard output
+    #[arg(long, hide = true)]
+    pub(crate) deliver: bool,
+    /// Not supported
+    #[arg(long, value_name = "ID", hide = true)]
+    pub(crate) channel: Option<String>,
+    /// Not supported
+    #[arg(long, value_name = "ID", hide = true)]
+    pub(crate) reply_to: Option<String>,
+    /// Not supported
+    #[arg(long, value_name = "ID", hide = true)]
+    pub(crate) reply_channel: Option<String>,
+    /// Not supported
+    #[arg(long, value_name = "ID", hide = true)]
+    pub(crate) reply_account: Option<String>,
 }
 
 #[derive(Debug, Args)]

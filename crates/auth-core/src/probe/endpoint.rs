@@ -119,6 +119,18 @@ pub(super) fn usual_model(provider: &ProviderId) -> Option<&'static str> {
 const DEFAULT_REGION: &str = "us-east-1";
 
 impl Endpoint {
+    /// The endpoint that requests to a model go to; `None` when nothing says where the provider is.
+    ///
+    /// # Errors
+    ///
+    /// When a header or certificate of the config is a reference that does not resolve: why.
+    pub fn resolve(provider: &ProviderId, model: &str, situation: &Situation<'_>) -> Result<Option<Self>, String> {
+        let entry = situation.config.provider(provider);
+        Self::of(provider, entry, Some(model), situation).map_err(|unresolved| {
+            format!("could not resolve SecretRef \"{}\": {}", unresolved.reference, unresolved.why)
+        })
+    }
+
     /// The endpoint of a model: its own settings over the provider's, those over the usual ones. `None` when nothing
     /// says where the provider is.
     ///

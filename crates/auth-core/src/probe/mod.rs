@@ -5,4 +5,6 @@ mod endpoint;
 mod plan;
 
 pub use endpoint::{Endpoint, HeaderText};
-pub use plan::{ProbeOptions, ProbePlan, ProbeRow, RowSource, Skip, SkipCode, Step, probe_references};
+pub use plan::{
+    ProbeOptions, ProbePlan, ProbeRow, RowSource, Skip, SkipCode, Step, probe_references, provider_references,
+};

@@ -1,7 +1,7 @@
 //! What a probe asks, in order, and what it leaves out (spec 03 sections 3 and 4).
 
 use super::endpoint::{Endpoint, usual_model};
-use crate::config::{AgentId, RequestAuth, SecretInput};
+use crate::config::{AgentId, ProviderConfig, RequestAuth, SecretInput};
 use crate::credential::{Credential, Material};
 use crate::failure::Reason;
 use crate::model::{ModelRef, resolve};
@@ -177,12 +177,24 @@ pub(super) struct Unresolved {
 
 /// The references that a probe may need, whatever its options.
 pub fn probe_references(situation: &Situation<'_>) -> Vec<SecretRef> {
-    let config = situation.config;
-    let of_profiles = situation
-        .store
-        .iter()
-        .filter_map(|profile| profile.credential.material()?.resolved_reference(&config.secrets.defaults));
-    let of_entries = config.providers.iter().flat_map(|entry| {
+    let profiles = situation.store.iter();
+    references(situation, profiles, situation.config.providers.iter())
+}
+
+/// The references that a request to one provider may need.
+pub fn provider_references(situation: &Situation<'_>, provider: &ProviderId) -> Vec<SecretRef> {
+    let key = provider.auth_key();
+    references(situation, situation.store.of_provider(&key), situation.config.provider(provider).into_iter())
+}
+
+fn references<'a>(
+    situation: &Situation<'_>,
+    profiles: impl Iterator<Item = &'a Profile>,
+    entries: impl Iterator<Item = &'a ProviderConfig>,
+) -> Vec<SecretRef> {
+    let defaults = &situation.config.secrets.defaults;
+    let of_profiles = profiles.filter_map(|profile| profile.credential.material()?.resolved_reference(defaults));
+    let of_entries = entries.flat_map(|entry| {
         let auth = match &entry.request_auth {
             Some(RequestAuth::Bearer(value) | RequestAuth::Header { value, .. }) => Some(value),
             None => None,

@@ -215,6 +215,8 @@ pub struct ChatReader {
     usage: TokenUsage,
     stop: Option<String>,
     kept: usize,
+    /// The last event has come, whatever the connection does.
+    over: bool,
 }
 
 #[derive(Debug)]
@@ -237,6 +239,7 @@ impl ChatReader {
             usage: TokenUsage::default(),
             stop: None,
             kept: 0,
+            over: false,
         }
     }
 
@@ -257,6 +260,11 @@ impl ChatReader {
     /// Whether the provider has said that it is done. A little may follow: how many tokens it took.
     pub fn is_complete(&self) -> bool {
         self.end == Some(ChatEnd::Complete)
+    }
+
+    /// Whether nothing more will come, although the connection may stay open.
+    pub fn is_over(&self) -> bool {
+        self.over
     }
 
     /// Whether no answer will come.
@@ -334,8 +342,14 @@ impl ChatReader {
 
     /// One event, or one line.
     fn event(&mut self, data: &[u8], text: &mut String) {
-        let Ok(data) = serde_json::from_slice::<Json>(data.trim_ascii()) else { return };
+        let data = data.trim_ascii();
+        self.over |= data == b"[DONE]";
+        let Ok(data) = serde_json::from_slice::<Json>(data) else { return };
         let said = |pointer: &str| data.pointer(pointer).and_then(Json::as_str);
+        self.over |= matches!(
+            said("/type"),
+            Some("message_stop" | "response.completed" | "response.incomplete" | "response.failed" | "response.done")
+        ) || (self.kind == ApiKind::Ollama && data.get("done") == Some(&Json::Bool(true)));
         match self.kind {
             ApiKind::OpenAiCompletions | ApiKind::GithubCopilot => {
                 text.push_str(said("/choices/0/delta/content").unwrap_or_default());

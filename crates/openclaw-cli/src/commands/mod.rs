@@ -1,5 +1,6 @@
 //! From the command line to the command that answers it.
 
+mod agent;
 mod auth_cooldown;
 mod auth_forecast;
 mod auth_import;
@@ -131,6 +132,7 @@ fn try_run(arguments: &[OsString]) -> Result<u8, Failure> {
         None => return help(&tree, &[], 0),
         Some(Command::Onboard(options)) => return onboard::run(&open, &options.0),
         Some(Command::Configure(options)) => return onboard::configure(&open, options),
+        Some(Command::Agent(options)) => return agent::run(&open, options),
         Some(Command::Secrets(options)) => {
             let quiet = cli.root.log_level < LogLevel::Warn;
             let desk = secrets::Desk::new(root.profile.as_deref(), cli.root.no_color, quiet);

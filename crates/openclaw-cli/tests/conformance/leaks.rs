@@ -37,10 +37,13 @@ pub(crate) fn check(case: &Case, run: &Run) -> Vec<String> {
     problems
 }
 
-/// Provider ids, variable names and file paths of the case.
+/// Provider ids, variable names, file paths and profile ids of the case.
 fn public_words(case: &Case) -> Vec<String> {
     let providers = auth_core::provider::PROVIDERS.iter().map(|info| info.id.to_owned());
     let arguments = case.run.iter().flat_map(|step| step.args.iter().cloned());
+    let profiles = case.files.values().filter_map(|file| file.get("profiles")?.as_object());
+    let profiles = profiles.flat_map(|profiles| profiles.keys().cloned());
+    let providers = providers.chain(profiles);
     providers.chain(case.files.keys().cloned()).chain(case.env.keys().cloned()).chain(arguments).collect()
 }
 

@@ -1,0 +1,144 @@
+//! The models of a turn, one after the other (spec 07 section 7.2).
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use auth_core::fallback::{self, Place};
+use auth_core::{ModelRef, ProfileId, Situation, resolve_order, soonest_end};
+
+use crate::engine::{Engine, Turn};
+use crate::model_run::{ModelEnd, ModelRun};
+use crate::outcome::{Answer, Attempted, TurnError, TurnErrorKind};
+
+/// What a turn has done so far.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// Every request that failed.
+    pub(crate) requests: Vec<Attempted>,
+    /// Providers that were tried in vain in a window.
+    pub(crate) probed: HashSet<String>,
+    /// Remarks.
+    pub(crate) notes: Vec<String>,
+}
+
+pub(crate) async fn run(
+    engine: &Arc<Engine>,
+    turn: &Turn<'_>,
+    on_text: &mut (dyn FnMut(&str) + Send),
+) -> Result<Answer, TurnError> {
+    let config = &turn.state.config;
+    let models = if turn.no_fallback {
+        vec![turn.model.clone()]
+    } else {
+        fallback::chain(config, Some(turn.agent), &turn.model, turn.chosen)
+    };
+    let configured = !turn.no_fallback && fallback::is_configured(config, Some(turn.agent));
+    let mut progress = Progress::default();
+    let mut failed: Vec<Attempted> = Vec::new();
+    let mut last: Option<TurnErrorKind> = None;
+    for (at, model) in models.iter().enumerate() {
+        let place = match at {
+            0 if models.len() == 1 => Place::Only,
+            0 => Place::First,
+            _ => Place::Later,
+        };
+        let has_more = at + 1 < models.len();
+        let run = ModelRun { engine, turn, model, place, has_fallback: configured || has_more };
+        match run.run(&mut progress, on_text).await {
+            Ok(mut answer) => {
+                answer.attempts = progress.requests;
+                answer.notes = progress.notes;
+                if let Some(first) = failed.first().filter(|first| is_missing(first)) {
+                    answer.notes.push(format!(
+                        "Warning: model {}/{} was not found; {}/{} answered instead",
+                        first.provider, first.model, answer.provider, answer.model
+                    ));
+                }
+                return Ok(answer);
+            }
+            Err(ModelEnd::Stop(error)) => {
+                return Err(TurnError {
+                    attempts: failed,
+                    requests: progress.requests,
+                    notes: progress.notes,
+                    ..*error
+                });
+            }
+            Err(ModelEnd::Failed(attempted)) => {
+                last = Some(TurnErrorKind::Failed);
+                failed.push(*attempted);
+            }
+            Err(ModelEnd::Error(attempted, kind)) => {
+                last = Some(kind);
+                failed.push(*attempted);
+            }
+            Err(ModelEnd::Skipped(attempted)) => failed.push(*attempted),
+        }
+    }
+    Err(summary(turn, &models, failed, last, progress))
+}
+
+fn is_missing(attempted: &Attempted) -> bool {
+    attempted.reason == Some(auth_core::FailureReason::ModelNotFound)
+}
+
+/// The error of a turn that nothing answered.
+fn summary(
+    turn: &Turn<'_>,
+    models: &[ModelRef],
+    failed: Vec<Attempted>,
+    last: Option<TurnErrorKind>,
+    progress: Progress,
+) -> TurnError {
+    let soonest_end_ms = soonest(turn, models);
+    let final_attempt = failed.last().cloned();
+    let kind = last.unwrap_or(TurnErrorKind::Failed);
+    let mut message = match (last, failed.as_slice()) {
+        (Some(_), [only]) => only.error.clone(),
+        _ => {
+            let told = failed.iter().map(|attempted| {
+                let reason = attempted.reason.map_or("unknown", auth_core::FailureReason::as_str);
+                format!("{}/{}: {} ({reason})", attempted.provider, attempted.model, attempted.error)
+            });
+            format!("All models failed ({}): {}", failed.len(), told.collect::<Vec<_>>().join(" | "))
+        }
+    };
+    let now = Engine::now().as_f64();
+    if let Some(end) = soonest_end_ms.filter(|end| *end > now) {
+        let left = (end - now) / 1000.0;
+        let when = if left <= 60.0 {
+            format!("ready in ~{}s", left.ceil())
+        } else {
+            format!("ready in ~{} min", (left / 60.0).ceil())
+        };
+        let _ = write!(
+            message,
+            "\nThe first credential is {when}. To use it at once: openclaw models auth clear-cooldown --all"
+        );
+    }
+    let (reason, status) = final_attempt.map_or((None, None), |attempted| (attempted.reason, attempted.status));
+    TurnError {
+        kind,
+        message,
+        reason,
+        status,
+        attempts: failed,
+        requests: progress.requests,
+        soonest_end_ms,
+        notes: progress.notes,
+    }
+}
+
+/// When the first profile of all models is back.
+fn soonest(turn: &Turn<'_>, models: &[ModelRef]) -> Option<f64> {
+    let auth = Engine::auth(turn).ok()?;
+    let situation = Situation { now: Engine::now(), ..turn.state.situation(&auth) };
+    let ends = models.iter().filter_map(|model| {
+        let provider = model.provider_id();
+        let order = resolve_order(situation.config, situation.store, &provider, None, situation.now);
+        let ids: Vec<&ProfileId> = order.tried.iter().map(|entry| &entry.id).collect();
+        soonest_end(situation.store, &ids, Some(&model.model), situation.now)
+    });
+    ends.reduce(f64::min)
+}
