@@ -52,21 +52,25 @@ pub(crate) fn gemini_client(settings: ProviderSettings<'_>) -> Result<OAuthClien
         })
 }
 
+/// The client that a login is refreshed with.
+pub(super) fn client_of(which: Refreshable, settings: ProviderSettings<'_>) -> Result<OAuthClient, OAuthError> {
+    if which != Refreshable::Antigravity {
+        return gemini_client(settings);
+    }
+    client_of_variables(settings.environment, ANTIGRAVITY_CLIENTS).ok_or_else(|| {
+        OAuthError::new(
+            OAuthErrorKind::NotOurs,
+            "re-authenticate: OPENCLAW_ANTIGRAVITY_OAUTH_CLIENT_ID is not set, and this login is of an earlier version",
+        )
+    })
+}
+
 pub(super) fn refresh(
     which: Refreshable,
     refresh: &Secret,
     settings: ProviderSettings<'_>,
 ) -> Result<HttpRequest, OAuthError> {
-    let client = if which == Refreshable::Antigravity {
-        client_of_variables(settings.environment, ANTIGRAVITY_CLIENTS).ok_or_else(|| {
-            OAuthError::new(
-                OAuthErrorKind::NotOurs,
-                "re-authenticate: OPENCLAW_ANTIGRAVITY_OAUTH_CLIENT_ID is not set, and this login is of an earlier version",
-            )
-        })?
-    } else {
-        gemini_client(settings)?
-    };
+    let client = client_of(which, settings)?;
     let mut fields =
         vec![("client_id", client.id.as_str()), ("refresh_token", refresh.reveal()), ("grant_type", "refresh_token")];
     fields.extend(client.secret.as_ref().map(|secret| ("client_secret", secret.reveal())));
