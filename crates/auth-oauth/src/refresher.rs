@@ -9,7 +9,7 @@ use std::path::Path;
 use auth_core::{AgentId, Config, CredentialKind, Owner, ProfileId, Secret};
 use auth_store::{OpenStore, StateLayout, StoreView, WriteHost, read_view};
 
-use crate::advice::{failure_text, managed_text, suggestion};
+use crate::advice::{failure_text, managed_text, successor_hint, suggestion};
 use crate::entry::LoginEntry;
 use crate::error::{OAuthError, OAuthErrorKind};
 use crate::goal::{Goal, Need};
@@ -199,8 +199,11 @@ impl Refresher<'_> {
         {
             return Ok(access(token, main, Origin::Main));
         }
-        let better = self.substitute(subject, begun);
-        Err(OAuthError { message: failure_text(begun, subject.id, better.as_ref(), &error), ..error })
+        let successor = self.substitute(subject, begun).map(|suggested| {
+            let view = self.view(subject.dir).profiles;
+            successor_hint(self.config, &view, subject.id, &begun.provider, &suggested)
+        });
+        Err(OAuthError { message: failure_text(begun, subject.id, successor, &error), ..error })
     }
 
     fn substitute(&self, subject: Subject<'_>, begun: &LoginEntry) -> Option<ProfileId> {
