@@ -137,7 +137,10 @@ impl Refresher<'_> {
                 })?
             }
         };
-        self.store(subject.id, spending, &renewed, &places)?;
+        if !self.store(subject.id, spending, &renewed, &places)? {
+            // A program that knows no lock has put another login there, or none: that is what counts.
+            return Ok(None);
+        }
         let entry = LoginEntry {
             access: Some(renewed.access.clone()),
             refresh: renewed.refresh.clone().or(entry.refresh.clone()),
@@ -156,32 +159,39 @@ impl Refresher<'_> {
         }))
     }
 
-    /// Stores new tokens wherever the old ones are.
+    /// Stores new tokens wherever the old ones are, and tells whether they were anywhere.
     fn store(
         &self,
         id: &ProfileId,
         spending: &Spending,
         renewed: &Renewed,
         places: &[Place<'_>],
-    ) -> Result<(), OAuthError> {
+    ) -> Result<bool, OAuthError> {
         let fields = renewed_fields(renewed);
         let put = |place: &Place<'_>| {
             // Read again: a program that took our lock for left behind may have changed something else.
             let mut open = place.writer.read()?;
-            if login_in(&open, id).is_some_and(|entry| is_token(&entry, &spending.sent)) {
+            let is_there = login_in(&open, id).is_some_and(|entry| is_token(&entry, &spending.sent));
+            if is_there {
                 open.document.set_fields(id, &fields);
                 place.writer.write(Some(&place.guard), &open, &[id])?;
             }
-            Ok::<_, StoreWriteError>(())
+            Ok::<_, StoreWriteError>(is_there)
         };
-        let failed: Vec<String> = places.iter().filter_map(|place| put(place).err()).map(|e| e.to_string()).collect();
+        let (mut stored, mut failed) = (false, Vec::new());
+        for place in places {
+            match put(place) {
+                Ok(done) => stored |= done,
+                Err(error) => failed.push(error.to_string()),
+            }
+        }
         if failed.is_empty() {
             self.memory.saved(&spending.name);
-            return Ok(());
+            return Ok(stored);
         }
         self.memory.keep(&spending.name, renewed);
         let mut error = not_stored(id, spending.kind.id(), &failed.join("; "));
-        if failed.len() < places.len() {
+        if stored {
             error.message = error.message.replace("The login will be lost", "This copy of the login will be lost");
         }
         Err(error)
