@@ -318,3 +318,87 @@ fn not_stored(id: &ProfileId, provider: &str, why: &str) -> OAuthError {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use auth_core::{AgentId, Config, Environment};
+    use auth_store::{RealHost, StateLayout};
+
+    use super::*;
+    use crate::endpoints::Endpoints;
+    use crate::goal::Need;
+    use crate::memory::RefreshMemory;
+    use crate::provider::ProviderSettings;
+    use crate::transport::Transport;
+
+    /// A provider that takes its time, and looks at the locks meanwhile.
+    struct Slow {
+        locks: Vec<PathBuf>,
+        seen: Mutex<Vec<Vec<String>>>,
+    }
+
+    impl Transport for Slow {
+        fn send(&self, _: &HttpRequest, _: Duration) -> Result<HttpResponse, TransportError> {
+            for _ in 0..6 {
+                std::thread::sleep(RENEW_EVERY);
+                let texts = self.locks.iter().map(|path| std::fs::read_to_string(path).unwrap_or_default());
+                self.seen.lock().unwrap().push(texts.collect());
+            }
+            let body = r#"{"access_token":"at-test-2","refresh_token":"rt-test-2","expires_in":3600}"#;
+            Ok(HttpResponse { status: 200, body: Secret::new(body) })
+        }
+        fn wait(&self, _: Duration) -> Result<(), TransportError> {
+            Ok(())
+        }
+        fn now_ms(&self) -> i64 {
+            1_900_000_000_000
+        }
+    }
+
+    #[test]
+    fn every_lock_is_kept_fresh_while_the_provider_takes_its_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().canonicalize().unwrap();
+        let environment = Environment::from_process([("HOME".to_owned(), home.display().to_string())]);
+        let layout = StateLayout::resolve(&environment, &RealHost);
+        let state = home.join(".openclaw");
+        let store = r#"{"version":1,"profiles":{"c:x":{"type":"oauth","provider":"openai-codex","access":"at-test-1","refresh":"rt-test-1","expires":1}}}"#;
+        let mut locks =
+            vec![state.join(format!("locks/oauth-{}.lock", token_name("openai-codex", &Secret::new("rt-test-1"))))];
+        for agent in ["main", "work"] {
+            let path = state.join("agents").join(agent).join("agent/auth-profiles.json");
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, store).unwrap();
+            locks.push(path.with_extension("json.lock"));
+        }
+        let net = Slow { locks, seen: Mutex::default() };
+        let refresher = Refresher {
+            layout: &layout,
+            config: &Config::default(),
+            host: &RealHost,
+            settings: ProviderSettings {
+                environment: &environment,
+                host: &RealHost,
+                endpoints: &Endpoints::default(),
+                minimax_base_url: None,
+            },
+            net: &net,
+            memory: &RefreshMemory::default(),
+        };
+        let (agent, id) = (AgentId::normalise("work"), ProfileId::new("c:x"));
+        let subject = Subject { agent: &agent, dir: &state.join("agents/work/agent"), id: &id };
+        refresher.access(subject, &Need::Use).unwrap();
+        let seen = net.seen.into_inner().unwrap();
+        for (at, lock) in net.locks.iter().enumerate() {
+            let texts: Vec<&String> = seen.iter().map(|texts| &texts[at]).collect();
+            assert!(texts.iter().all(|text| text.contains(&format!("\"pid\": {}", std::process::id()))), "{texts:?}");
+            let mut times = texts.clone();
+            times.dedup();
+            assert!(times.len() >= 3, "{} was not renewed: {texts:?}", lock.display());
+            assert!(times.is_sorted());
+            assert!(!lock.exists());
+        }
+    }
+}

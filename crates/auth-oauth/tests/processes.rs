@@ -15,8 +15,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use auth_core::Timestamp;
 use auth_oauth::{Endpoints, Need, Origin, RefreshMemory};
-use auth_store::RealHost;
+use auth_store::faulty::FaultyHost;
+use auth_store::{Host, RealHost};
 use common::issuer::Counts;
 use common::wire::{Wire, WireIdp};
 use common::{NOW, World, entry, environment};
@@ -192,6 +194,45 @@ fn killed_processes_leave_nothing_that_stops_the_others() {
     }
 }
 
+/// What a program that knows the lock file only thinks of it: older than 30 seconds by its content or its date.
+fn is_left_behind(lock: &Path) -> bool {
+    let limit = Duration::from_secs(30);
+    let changed = lock.metadata().and_then(|meta| meta.modified()).ok();
+    let age = changed.and_then(|time| SystemTime::now().duration_since(time).ok()).unwrap_or_default();
+    let content: Value = serde_json::from_slice(&std::fs::read(lock).unwrap_or_default()).unwrap_or_default();
+    // Times of one form compare as texts.
+    let oldest = RealHost.now().as_ms() - i64::try_from(limit.as_millis()).unwrap();
+    age > limit || content["createdAt"].as_str().is_some_and(|created| created < auth_store::iso_time(oldest).as_str())
+}
+
+#[test]
+fn a_lock_that_is_renewed_is_not_left_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = FaultyHost::new(dir.path());
+    let now = host.now.get();
+    host.now.set(Timestamp::from_ms(now.as_ms() - 40_000));
+    let mut guard = auth_store::lock(&dir.path().join("auth-profiles.json"), &host).unwrap();
+    assert!(is_left_behind(guard.path()), "its holder has worked for 40 seconds");
+    host.now.set(now);
+    guard.renew();
+    assert!(!is_left_behind(guard.path()));
+    let old = SystemTime::now() - Duration::from_secs(40);
+    std::fs::File::options().write(true).open(guard.path()).unwrap().set_modified(old).unwrap();
+    assert!(is_left_behind(guard.path()));
+    guard.renew();
+    assert!(!is_left_behind(guard.path()), "its date is renewed too");
+
+    // A lock that was lost is not brought back, nor is that of another program touched.
+    let path = guard.path().to_owned();
+    std::fs::remove_file(&path).unwrap();
+    guard.renew();
+    assert!(!path.exists());
+    std::fs::write(&path, "another's").unwrap();
+    guard.renew();
+    drop(guard);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "another's");
+}
+
 /// Changes the store under its lock file alone, as programs of other versions do, until it is told to stop. Returns how
 /// often.
 fn compete(store: &Path, stop: &AtomicBool) -> u64 {
@@ -200,15 +241,13 @@ fn compete(store: &Path, stop: &AtomicBool) -> u64 {
     while !stop.load(Ordering::SeqCst) {
         let created = std::fs::OpenOptions::new().write(true).create_new(true).open(&lock);
         let Ok(mut file) = created else {
-            let age = lock.metadata().and_then(|meta| meta.modified()).ok();
-            let age = age.and_then(|time| SystemTime::now().duration_since(time).ok()).unwrap_or_default();
-            if age > Duration::from_secs(30) {
+            if is_left_behind(&lock) {
                 let _ = std::fs::remove_file(&lock);
             }
             std::thread::sleep(Duration::from_millis(25));
             continue;
         };
-        let now = auth_store::iso_time(auth_store::Host::now(&RealHost).as_ms());
+        let now = auth_store::iso_time(RealHost.now().as_ms());
         let text = format!("{{\n  \"pid\": {},\n  \"createdAt\": \"{now}\"\n}}", std::process::id());
         std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
         let mut document: Value = serde_json::from_slice(&std::fs::read(store).unwrap()).unwrap();
