@@ -20,6 +20,8 @@ const CLIENT_ID: &str = "Iv1.b507a08c87ecfe98";
 const DEVICE: &str = "https://github.com/login/device/code";
 const TOKEN: &str = "https://github.com/login/oauth/access_token";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// The longest life and pause of a device code that is believed, in seconds.
+const LONGEST_S: f64 = 86_400.0;
 const API_VERSION: &str = "2025-04-01";
 /// The base of requests when the token does not name one.
 const API: &str = "https://api.individual.githubcopilot.com";
@@ -49,8 +51,8 @@ pub(crate) fn begun(response: &HttpResponse) -> Result<DeviceCode, OAuthError> {
         code: answer.required("device_code")?,
         user_code: crate::login::shown(text("user_code")?),
         verification_uri: text("verification_uri")?.to_owned(),
-        life: seconds("expires_in", 900.0, 3600.0),
-        interval: seconds("interval", 5.0, 60.0),
+        life: seconds("expires_in", 900.0, LONGEST_S),
+        interval: seconds("interval", 5.0, LONGEST_S),
     })
 }
 
