@@ -7,43 +7,67 @@ use crate::error::{OAuthError, OAuthErrorKind};
 
 /// A login that another program keeps alive has ended.
 pub(crate) fn managed_text(manager: &str) -> String {
-    format!("{manager} credential is expired; refresh it in the external CLI and retry.")
+    format!("{} credential is expired; refresh it in the external CLI and retry.", crate::login::shown(manager))
 }
 
-/// The whole text of a refresh that failed: what, why, and the command that helps.
+/// The whole text of a refresh that failed: what, why, and the command that helps. `successor` is the hint that there
+/// is a better profile.
 pub(crate) fn failure_text(
     entry: &LoginEntry,
     id: &ProfileId,
-    better: Option<&ProfileId>,
+    successor: Option<String>,
     error: &OAuthError,
 ) -> String {
     let provider = &entry.provider;
     if let Some(manager) = entry.managed_by.as_deref().filter(|_| error.kind == OAuthErrorKind::NotOurs) {
-        let source = manager.trim_end_matches("-cli");
-        return format!("{}\n\nRun: openclaw models auth import {source}", error.message);
+        let help = match manager {
+            "codex-cli" | "gemini-cli" => format!("models auth import {}", manager.trim_end_matches("-cli")),
+            _ => format!("models auth login --provider {provider}"),
+        };
+        return format!("{}\n\nRun: openclaw {help}", error.message);
     }
     let said = error.message.trim_end_matches('.');
     let first = format!("OAuth token refresh failed for {provider}: {said}. Please try again or re-authenticate.");
-    format!("{first}\n\n{}", hint(provider, id, better))
+    format!("{first}\n\n{}", hint(provider, id, successor))
 }
 
-fn hint(provider: &str, id: &ProfileId, better: Option<&ProfileId>) -> String {
-    match (provider, id.as_str(), better) {
+fn hint(provider: &str, id: &ProfileId, successor: Option<String>) -> String {
+    match (provider, id.as_str(), successor) {
         ("qwen-portal", ..) => {
-            "Qwen logins are deprecated. Run: openclaw onboard --auth-choice qwen-api-key (or qwen-api-key-cn)".to_owned()
+            "Qwen logins are deprecated. Run: openclaw onboard --auth-choice qwen-api-key (or qwen-api-key-cn)"
+                .to_owned()
         }
         (_, "openai-codex:codex-cli", _) => {
             "Deprecated profile. Run `openclaw models auth login --provider openai-codex` or `openclaw configure`."
                 .to_owned()
         }
-        ("anthropic", name, Some(better)) if name.ends_with(":default") => format!(
-            "Provider: anthropic. The profile {id} is of an earlier version; the login stored as {better} is its successor.\nFix: openclaw doctor --yes"
-        ),
-        ("anthropic", ..) => {
-            "Anthropic logins cannot be begun any more. Run `openclaw models auth setup-token --provider anthropic` or `openclaw models auth paste-api-key --provider anthropic`".to_owned()
-        }
+        ("anthropic", name, Some(successor)) if name.ends_with(":default") => successor,
         _ => format!("Run `openclaw models auth login --provider {provider}`"),
     }
+}
+
+/// What is told of a login that has taken the place of one called `default`.
+pub(crate) fn successor_hint(
+    config: &Config,
+    view: &AuthProfiles,
+    id: &ProfileId,
+    provider: &str,
+    suggested: &ProfileId,
+) -> String {
+    let configured = config.auth_profiles.get(id.as_str());
+    let configured = configured.map_or_else(
+        || format!("auth.profiles has no {id}"),
+        |entry| format!("auth.profiles.{id} ({}, {})", entry.provider, entry.mode.as_str()),
+    );
+    let stored: Vec<&str> = view
+        .iter()
+        .filter(|profile| profile.kind() == CredentialKind::OAuth && profile.provider.as_str() == provider)
+        .map(|profile| profile.id.as_str())
+        .collect();
+    format!(
+        "- provider: {provider}\n- config: {configured}\n- stored logins: {}\n- suggested profile: {suggested}\nFix: openclaw doctor --yes",
+        stored.join(", ")
+    )
 }
 
 /// The login that has taken the place of one called `default`, of the same provider (7.3 step 3).

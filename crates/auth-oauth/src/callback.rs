@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use auth_core::Secret;
@@ -29,11 +30,14 @@ const TICK: Duration = Duration::from_millis(20);
 pub struct CallbackServer {
     answers: Receiver<Result<Secret, OAuthError>>,
     stop: Arc<AtomicBool>,
+    listener: Option<JoinHandle<()>>,
     port: u16,
 }
 
 struct Rules {
     path: String,
+    /// The host of the redirect address, which is one of this machine.
+    host: String,
     port: u16,
     state: Secret,
 }
@@ -70,12 +74,13 @@ impl CallbackServer {
         }
         let (sender, answers) = channel();
         let stop = Arc::new(AtomicBool::new(false));
-        let rules = Arc::new(Rules { path: url.path().to_owned(), port, state: flow.state().clone() });
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let rules = Arc::new(Rules { path: url.path().to_owned(), host, port, state: flow.state().clone() });
         let stopped = Arc::clone(&stop);
-        std::thread::Builder::new()
+        let listener = std::thread::Builder::new()
             .name("login callback".to_owned())
             .spawn(move || listen(&listeners, &rules, &stopped, &sender))?;
-        Ok(Self { answers, stop, port })
+        Ok(Self { answers, stop, listener: Some(listener), port })
     }
 
     /// The port.
@@ -92,6 +97,8 @@ impl CallbackServer {
 impl Drop for CallbackServer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        // The port is free when this returns, a tick later at most: the next login may want it.
+        let _ = self.listener.take().map(JoinHandle::join);
     }
 }
 
@@ -178,7 +185,7 @@ fn judge(head: &str, rules: &Rules) -> Reply {
     let mut hosts = lines.filter_map(|line| line.split_once(':')).filter(|(name, _)| name.eq_ignore_ascii_case("host"));
     let host = hosts.next().map(|(_, value)| value.trim());
     let one_host = hosts.next().is_none();
-    let known = ["localhost", "127.0.0.1", "[::1]"];
+    let known = ["localhost", "127.0.0.1", "[::1]", rules.host.as_str()];
     let ours = host.is_some_and(|host| {
         known
             .iter()
@@ -235,7 +242,8 @@ mod tests {
     use super::*;
 
     fn answer(request: &str) -> String {
-        let rules = Rules { path: "/cb".to_owned(), port: 1455, state: Secret::new("st-1") };
+        let rules =
+            Rules { path: "/cb".to_owned(), host: "127.0.0.2".to_owned(), port: 1455, state: Secret::new("st-1") };
         let reply = judge(&format!("{request}\r\n\r\n"), &rules);
         let page = page(&reply);
         assert!(!page.contains("st-1") && !page.contains("c-1"), "the page repeats what came in");
@@ -252,6 +260,7 @@ mod tests {
         for (request, said) in [
             ("GET /cb?code=c-1&state=st-1 HTTP/1.1\r\nHost: localhost:1455", "code c-1"),
             ("GET /cb?state=st-1&code=c%2D1 HTTP/1.1\r\nhost: 127.0.0.1", "code c-1"),
+            ("GET /cb?code=c-1&state=st-1 HTTP/1.1\r\nHost: 127.0.0.2:1455", "code c-1"),
             ("GET /cb?error=access_denied&state=st-1 HTTP/1.1\r\nHost: localhost", "refused access_denied"),
             ("GET /cb?error=access_denied HTTP/1.1\r\nHost: localhost", "400"),
             ("GET /cb?code=c-1&state=foreign HTTP/1.1\r\nHost: localhost", "400"),

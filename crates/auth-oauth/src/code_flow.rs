@@ -11,7 +11,7 @@ use crate::login::Login;
 use crate::pasted::{self, Expected, Pasted};
 use crate::pkce::{Spelling, challenge, random};
 use crate::provider::{ProviderSettings, chutes, codex, google};
-use crate::transport::{HttpRequest, Transport};
+use crate::transport::{HttpRequest, Transport, TransportError};
 
 /// How long one request of a login may take.
 pub(crate) const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -181,14 +181,15 @@ impl CodeFlow {
         ];
         fields.extend(self.client.secret.as_ref().map(|secret| ("client_secret", secret.reveal())));
         let request = HttpRequest::form(settings.endpoints.url(token), &fields);
-        let response = net.send(&request, LOGIN_TIMEOUT)?;
+        let timeout = if self.provider == CodeProvider::Gemini { google::TIMEOUT } else { LOGIN_TIMEOUT };
+        let response = net.send(&request, timeout)?;
         let sent: Vec<&Secret> = [code, &self.verifier].into_iter().chain(&self.client.secret).collect();
         let now = net.now_ms();
         match self.provider {
             CodeProvider::Codex => codex::login(&response, &sent, now),
             CodeProvider::Gemini => {
                 let (mut login, access) = google::login(&response, &sent, now)?;
-                google::label(&mut login, &access, settings.endpoints, net);
+                google::label(&mut login, &access, settings.endpoints, net)?;
                 if !crate::gemini_cli::is_personal(settings.environment, home, settings.host) {
                     let project = google::project(&access, settings.environment, settings.endpoints, net)?;
                     login.field("projectId", project);
@@ -198,8 +199,10 @@ impl CodeFlow {
             CodeProvider::Chutes => {
                 let (mut login, access) = chutes::login(&response, &sent, now, &self.client.id)?;
                 let request = chutes::user_info(&access, settings.endpoints);
-                if let Ok(info) = net.send(&request, LOGIN_TIMEOUT) {
-                    chutes::label(&mut login, &info);
+                match net.send(&request, LOGIN_TIMEOUT) {
+                    Ok(info) => chutes::label(&mut login, &info),
+                    Err(TransportError::Cancelled) => return Err(TransportError::Cancelled.into()),
+                    Err(_) => {}
                 }
                 login.default_model = auth_core::provider::find(chutes::PROVIDER).and_then(|info| info.default_model);
                 Ok(login)

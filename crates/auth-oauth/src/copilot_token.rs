@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use auth_core::Secret;
-use auth_store::{StateLayout, WriteHost, lock, replace};
+use auth_store::{StateLayout, WriteHost, lock_unless, replace};
 
 use crate::endpoints::Endpoints;
 use crate::error::OAuthError;
@@ -64,7 +64,8 @@ impl CopilotTokens<'_> {
         if self.keep {
             let text = copilot::cache_text(&token, github, self.net.now_ms());
             let made = path.parent().is_none_or(|dir| self.host.exists(dir) || self.host.make_dir(dir).is_ok());
-            if made && let Ok(guard) = lock(&path, self.host) {
+            // Whoever has the lock is writing such a token: no reason to wait.
+            if made && let Ok(Some(guard)) = lock_unless(&path, self.host, &mut || true) {
                 let _ = replace(&guard, &path, text.reveal().as_bytes(), self.host);
             }
         }

@@ -96,7 +96,7 @@ fn minimax_login(
     let state = random(16, Spelling::Base64Url)?;
     let request = minimax::begin(region, &challenge(&verifier), &state, &request_id()?, endpoints);
     let code = minimax::begun(&net.send(&request, LOGIN_TIMEOUT)?, &state, net.now_ms())?;
-    let life = (code.ends_ms - ms(net.now_ms())).clamp(0.0, 3_600_000.0);
+    let life = (code.ends_ms - ms(net.now_ms())).max(0.0);
     show(&Instructions {
         address: checked_address(&code.verification_uri)?,
         user_code: code.shown.clone(),

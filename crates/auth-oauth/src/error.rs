@@ -53,6 +53,16 @@ impl OAuthError {
     pub fn is_spent(&self) -> bool {
         matches!(self.code.as_deref(), Some("refresh_token_reused" | "invalid_grant"))
     }
+
+    /// Whether no other login may stand in: the user gave up, or has to act before the process ends.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self.kind, OAuthErrorKind::NotStored | OAuthErrorKind::Cancelled)
+    }
+
+    /// Whether the same refresh token would be refused again: not so with what stands between, such as a proxy.
+    pub(crate) fn is_permanent(&self) -> bool {
+        self.kind == OAuthErrorKind::Refused && (self.is_spent() || matches!(self.status, None | Some(400 | 401)))
+    }
 }
 
 impl From<TransportError> for OAuthError {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use crate::error::OAuthError;
 use crate::provider::Renewed;
 
 /// Refresh tokens that have no value any more, and new tokens that could not be stored. Shared by every refresher of a
@@ -13,7 +14,7 @@ pub struct RefreshMemory(Mutex<Inner>);
 #[derive(Default)]
 struct Inner {
     /// By the name of the refresh token: what the provider said when it refused it for good.
-    dead: HashMap<String, String>,
+    dead: HashMap<String, OAuthError>,
     /// By the name of the refresh token that was spent: what came for it.
     unsaved: HashMap<String, Renewed>,
 }
@@ -29,11 +30,11 @@ impl RefreshMemory {
         act(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
-    pub(crate) fn bury(&self, token: &str, why: &str) {
-        self.with(|inner| inner.dead.insert(token.to_owned(), why.to_owned()));
+    pub(crate) fn bury(&self, token: &str, why: &OAuthError) {
+        self.with(|inner| inner.dead.insert(token.to_owned(), why.clone()));
     }
 
-    pub(crate) fn dead(&self, token: &str) -> Option<String> {
+    pub(crate) fn dead(&self, token: &str) -> Option<OAuthError> {
         self.with(|inner| inner.dead.get(token).cloned())
     }
 

@@ -66,3 +66,6 @@ pub use set_aside::{SetAside, SetAsideError, set_aside};
 pub use state::{AgentAuth, Ground, State, UnknownAgent};
 pub use store_writer::{OpenStore, Run, StoreChange, StoreWriteError, StoreWriter};
 pub use write_host::WriteHost;
+#[cfg(any(test, feature = "test-support"))]
+#[doc(hidden)]
+pub use write_host::faulty;

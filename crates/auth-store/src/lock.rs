@@ -3,7 +3,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ const FIRST_PAUSE_MS: f64 = 100.0;
 const LONGEST_PAUSE_MS: f64 = 10_000.0;
 /// A lock older than this was left behind, in milliseconds, unless its holder still has the advisory lock.
 const STALE_AFTER_MS: i64 = 30_000;
+/// How often the advisory lock of a new file is tried, which others have for moments only.
+const LOOKS: u32 = 1000;
 /// A lock file without readable content may be in the making this long, in milliseconds.
 const GRACE_MS: i64 = 2_000;
 
@@ -117,7 +119,7 @@ pub fn lock_unless<'a>(
         match holder {
             // Gone meanwhile: try again at once.
             None => {}
-            Some(holder) if holder.is_stale() => take_away(&path, &holder, host),
+            Some(holder) if holder.is_stale() && take_away(&path, &holder, host) => {}
             Some(_) => host.pause(pause_before(attempt, host.random())),
         }
     }
@@ -144,8 +146,14 @@ fn try_create<'a>(path: &Path, host: &'a dyn WriteHost) -> io::Result<LockGuard<
     let content = content_at(host.now().as_ms());
     let guard = LockGuard { host, path: path.to_owned(), content, file };
     // From here on the guard removes what it made.
-    // On a file system without advisory locks the file alone has to do.
-    let _ = guard.file.try_lock();
+    // Whoever looks at the file has its lock for a moment. On a file system without advisory locks the file alone has
+    // to do.
+    for _ in 0..LOOKS {
+        match guard.file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+            Ok(()) | Err(TryLockError::Error(_)) => break,
+        }
+    }
     host.write(&guard.file, guard.content.as_bytes()).inspect_err(|_| {
         let _ = host.remove(path);
     })?;
@@ -187,6 +195,7 @@ impl Drop for LockGuard<'_> {
 
 /// What a lock file says, and what the system says about it.
 struct Holder {
+    file: File,
     content: Vec<u8>,
     pid: u32,
     age_ms: i64,
@@ -202,7 +211,14 @@ impl Holder {
     /// Reads a lock file; `None` when it is gone.
     fn read(path: &Path, host: &dyn WriteHost) -> Option<Self> {
         let file = File::open(path).ok()?;
-        let advisory = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+        let advisory = match file.try_lock_shared() {
+            Ok(()) => {
+                let _ = file.unlock();
+                false
+            }
+            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::Error(_)) => false,
+        };
         let now = host.now().as_ms();
         let changed = file.metadata().and_then(|meta| meta.modified()).ok();
         let changed = changed.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
@@ -219,6 +235,7 @@ impl Holder {
             advisory,
             running: is_running(pid),
             content,
+            file,
         })
     }
 
@@ -244,14 +261,19 @@ pub(crate) fn is_running(pid: u32) -> bool {
     !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
 }
 
-/// Removes a lock that was left behind. It is renamed first: if what was moved is not what was judged, somebody else
-/// was faster, and their lock goes back.
-fn take_away(path: &Path, judged: &Holder, host: &dyn WriteHost) {
+/// Removes a lock that was left behind, and tells whether the way is free. Of ours only one does it: whoever has the
+/// advisory lock of the very file that was judged, and finds it in its place. Other programs know no such lock, so the
+/// file is renamed first: if what was moved is not what was judged, somebody else was faster, and their lock goes back.
+fn take_away(path: &Path, judged: &Holder, host: &dyn WriteHost) -> bool {
+    let alone = !matches!(judged.file.try_lock(), Err(TryLockError::WouldBlock));
+    if !alone || !is_in_place(&judged.file, path) {
+        return false;
+    }
     let mut aside = path.as_os_str().to_owned();
     aside.push(format!(".stale-{}-{:016x}", std::process::id(), host.random()));
     let aside = PathBuf::from(aside);
     if host.rename(path, &aside).is_err() {
-        return;
+        return false;
     }
     let same = host.read(&aside, 4096).is_ok_and(|content| content == judged.content);
     if !same {
@@ -259,6 +281,13 @@ fn take_away(path: &Path, judged: &Holder, host: &dyn WriteHost) {
         let _ = host.link(&aside, path);
     }
     let _ = host.remove(&aside);
+    same
+}
+
+/// Whether a path still leads to an open file.
+fn is_in_place(file: &File, path: &Path) -> bool {
+    let (Ok(open), Ok(there)) = (file.metadata(), path.symlink_metadata()) else { return false };
+    (open.dev(), open.ino()) == (there.dev(), there.ino())
 }
 
 /// ISO 8601 in UTC with milliseconds.
@@ -351,6 +380,40 @@ mod tests {
                 assert_eq!(RealHost.names_in(path.parent().unwrap()).len(), 0);
             });
         }
+    }
+
+    #[test]
+    fn two_who_judged_the_same_file_do_not_both_take_it() {
+        in_dir(|target, host| {
+            let path = leave_lock(target, "{\"pid\": 999999999, \"createdAt\": \"2099-01-01T00:00:00.000Z\"}");
+            let (one, other, late) = (
+                Holder::read(&path, host).unwrap(),
+                Holder::read(&path, host).unwrap(),
+                Holder::read(&path, host).unwrap(),
+            );
+            assert!(one.is_stale() && other.is_stale());
+            one.file.try_lock().unwrap();
+            assert!(!take_away(&path, &other, host), "the first is at it");
+            assert!(take_away(&path, &one, host) && !path.exists());
+            drop(one);
+
+            // The way is free, and somebody has taken it: what the others judged is not there any more.
+            let guard = lock(target, host).unwrap();
+            host.steps.borrow_mut().clear();
+            assert!(!take_away(&path, &other, host) && !take_away(&path, &late, host));
+            assert!(host.steps.borrow().is_empty(), "a living lock was touched: {:?}", host.steps.borrow());
+            assert!(is_in_place(&guard.file, &path));
+        });
+    }
+
+    #[test]
+    fn a_look_at_a_lock_does_not_take_its_advisory_lock_away() {
+        in_dir(|target, host| {
+            let path = leave_lock(target, "");
+            let looked = Holder::read(&path, host).unwrap();
+            assert!(!looked.advisory);
+            File::open(&path).unwrap().try_lock().unwrap();
+        });
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use auth_core::{AuthProfiles, Owner, ProfileId, StoreDocument, StoreEditError};
 
 use crate::layout::StateLayout;
-use crate::lock::{LockError, LockGuard, lock};
+use crate::lock::{LockError, LockGuard, lock, lock_unless};
 use crate::profiles_file::{MAX_STORE_BYTES, STORE_FILE};
 use crate::replace::{WriteError, make_parent, replace};
 use crate::secure_file::reason;
@@ -102,6 +102,18 @@ impl<'a> StoreWriter<'a> {
         self.check_allowed()?;
         make_parent(&self.path(), self.host)?;
         Ok(lock(&self.path(), self.host)?)
+    }
+
+    /// As [`lock`](Self::lock), but gives up waiting, with `None`, as soon as `settled` says that the lock is not
+    /// needed any more. It is asked before every pause, so that other locks can be renewed meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    pub fn lock_unless(&self, settled: &mut dyn FnMut() -> bool) -> Result<Option<LockGuard<'a>>, StoreWriteError> {
+        self.check_allowed()?;
+        make_parent(&self.path(), self.host)?;
+        Ok(lock_unless(&self.path(), self.host, settled)?)
     }
 
     /// Reads the store as it is now, with the legacy files taken over when there is none yet.

@@ -148,23 +148,28 @@ impl WriteHost for RealHost {
     }
 }
 
-#[cfg(test)]
-pub(crate) mod faulty {
+#[cfg(any(test, feature = "test-support"))]
+#[doc(hidden)]
+pub mod faulty {
     //! The real file system of a test directory, with a fault at a chosen step.
 
     use std::cell::{Cell, RefCell};
-    use std::path::PathBuf;
+    use std::fs::File;
+    use std::io;
+    use std::path::{Path, PathBuf};
+    use std::time::Duration;
 
     use auth_core::Timestamp;
 
-    use super::*;
+    use super::WriteHost;
+    use crate::host::{Host, RealHost};
     use crate::login_shell::{LoginShell, LoginShellError};
     use crate::program::{Ended, Program};
     use crate::secure_file::{FileFacts, PathFacts};
 
     /// What goes wrong.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) enum Fault {
+    pub enum Fault {
         /// Nothing.
         None,
         /// Step `n` fails with an error number; later steps work.
@@ -173,15 +178,22 @@ pub(crate) mod faulty {
         Kill(usize),
     }
 
-    pub(crate) struct FaultyHost {
-        pub(crate) fault: Cell<Fault>,
-        pub(crate) steps: RefCell<Vec<String>>,
-        pub(crate) now: Cell<Timestamp>,
-        pub(crate) variables: Vec<(String, String)>,
+    /// The machine, with one fault.
+    #[derive(Debug)]
+    pub struct FaultyHost {
+        /// What goes wrong.
+        pub fault: Cell<Fault>,
+        /// The steps so far.
+        pub steps: RefCell<Vec<String>>,
+        /// The time, which passes in pauses only.
+        pub now: Cell<Timestamp>,
+        /// The variables of the process.
+        pub variables: Vec<(String, String)>,
     }
 
     impl FaultyHost {
-        pub(crate) fn new(home: &Path) -> Self {
+        /// A machine without a fault, whose only variable is `HOME`.
+        pub fn new(home: &Path) -> Self {
             Self {
                 fault: Cell::new(Fault::None),
                 steps: RefCell::default(),

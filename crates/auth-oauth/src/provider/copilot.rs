@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use auth_core::{CredentialKind, Secret, host_of};
+use auth_core::{CredentialKind, Secret};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use url::Url;
 
 use super::{EARLY_MS, Renewed};
 use crate::answer::Answer;
@@ -19,6 +20,8 @@ const CLIENT_ID: &str = "Iv1.b507a08c87ecfe98";
 const DEVICE: &str = "https://github.com/login/device/code";
 const TOKEN: &str = "https://github.com/login/oauth/access_token";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// The longest life and pause of a device code that is believed, in seconds.
+const LONGEST_S: f64 = 86_400.0;
 const API_VERSION: &str = "2025-04-01";
 /// The base of requests when the token does not name one.
 const API: &str = "https://api.individual.githubcopilot.com";
@@ -48,8 +51,8 @@ pub(crate) fn begun(response: &HttpResponse) -> Result<DeviceCode, OAuthError> {
         code: answer.required("device_code")?,
         user_code: crate::login::shown(text("user_code")?),
         verification_uri: text("verification_uri")?.to_owned(),
-        life: seconds("expires_in", 900.0, 3600.0),
-        interval: seconds("interval", 5.0, 60.0),
+        life: seconds("expires_in", 900.0, LONGEST_S),
+        interval: seconds("interval", 5.0, LONGEST_S),
     })
 }
 
@@ -75,9 +78,12 @@ pub(crate) fn polled(code: &DeviceCode, response: &HttpResponse) -> Result<Polle
     let refused = |message: String| Err(OAuthError::new(OAuthErrorKind::Refused, message));
     // GitHub says no with a status of success; others of the kind use 400.
     let body: Value = serde_json::from_str(response.body.reveal()).unwrap_or_default();
+    // A server that is in trouble says nothing about the code, whatever its body says.
+    let in_trouble = response.status >= 500;
     match body.get("error").and_then(Value::as_str) {
         Some("authorization_pending") => return Ok(Polled::Pending),
         Some("slow_down") => return Ok(Polled::SlowDown),
+        _ if in_trouble => {}
         Some("expired_token") => return refused(EXPIRED.to_owned()),
         Some("access_denied") => return refused("GitHub login cancelled".to_owned()),
         Some(code) => return refused(format!("GitHub device flow error: {}", crate::login::shown(code))),
@@ -104,7 +110,7 @@ pub(crate) fn exchange(
         None => "github.com".to_owned(),
         Some(text) => {
             let url = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
-            let parsed = url::Url::parse(&url).ok().filter(|url| url.scheme() == "https" && url.username().is_empty());
+            let parsed = Url::parse(&url).ok().filter(|url| url.scheme() == "https" && url.username().is_empty());
             parsed
                 .and_then(|url| url.host_str().map(str::to_owned))
                 .ok_or_else(|| OAuthError::protocol("enterpriseUrl of the profile is no https address"))?
@@ -114,6 +120,7 @@ pub(crate) fn exchange(
     Ok(HttpRequest::get(url)
         .bearer(github)
         .header("editor-version", USER_AGENT)
+        .header("user-agent", USER_AGENT)
         .header("x-github-api-version", API_VERSION))
 }
 
@@ -145,9 +152,10 @@ fn base_url(token: &Secret) -> Result<String, OAuthError> {
     let named = token.reveal().split(';').find_map(|part| part.trim().strip_prefix("proxy-ep="));
     let Some(named) = named.map(str::trim).filter(|named| !named.is_empty()) else { return Ok(API.to_owned()) };
     let url = if named.contains("://") { named.to_owned() } else { format!("https://{named}") };
-    let host = host_of(&url).unwrap_or_default().to_ascii_lowercase();
+    // Read as the client that sends the request will read it.
+    let host = Url::parse(&url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
     let host = host.strip_prefix("proxy.").map_or_else(|| host.clone(), |rest| format!("api.{rest}"));
-    let known = [".githubcopilot.com", ".ghe.com"].iter().any(|end| host.ends_with(end));
+    let known = [".githubcopilot.com", ".ghe.com"].iter().any(|end| host.len() > end.len() && host.ends_with(end));
     if known {
         return Ok(format!("https://{host}"));
     }
@@ -204,6 +212,11 @@ mod tests {
         assert_eq!(base("proxy-ep=https://proxy.corp.ghe.com").as_deref(), Some("https://api.corp.ghe.com"));
         assert_eq!(base("proxy-ep=proxy.evil.test"), None);
         assert_eq!(base("proxy-ep=evilgithubcopilot.com"), None);
+        for odd in
+            [r"evil.test\.ghe.com", "evil.test#.ghe.com", "evil.test?.ghe.com", "x@evil.test/.ghe.com", ".ghe.com"]
+        {
+            assert_eq!(base(&format!("proxy-ep={odd}")), None, "{odd}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::endpoints::Endpoints;
 use crate::error::{OAuthError, OAuthErrorKind};
 use crate::gemini_cli::client_of_installed;
 use crate::login::Login;
-use crate::transport::{HttpRequest, HttpResponse, Transport};
+use crate::transport::{HttpRequest, HttpResponse, Transport, TransportError};
 
 pub(crate) const PROVIDER: &str = "google-gemini-cli";
 pub(crate) const AUTHORIZE: &str = "https://accounts.google.com/o/oauth2/v2/auth";
@@ -24,7 +24,7 @@ const CODE_ASSIST: &str = "https://cloudcode-pa.googleapis.com/v1internal";
 /// How often the set-up of an account is asked for, and the pause between.
 const SETUP_TRIES: u32 = 24;
 const SETUP_PAUSE: Duration = Duration::from_secs(5);
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 const GEMINI_CLIENTS: &[(&str, &str)] = &[
     ("OPENCLAW_GEMINI_OAUTH_CLIENT_ID", "OPENCLAW_GEMINI_OAUTH_CLIENT_SECRET"),
@@ -52,21 +52,25 @@ pub(crate) fn gemini_client(settings: ProviderSettings<'_>) -> Result<OAuthClien
         })
 }
 
+/// The client that a login is refreshed with.
+pub(super) fn client_of(which: Refreshable, settings: ProviderSettings<'_>) -> Result<OAuthClient, OAuthError> {
+    if which != Refreshable::Antigravity {
+        return gemini_client(settings);
+    }
+    client_of_variables(settings.environment, ANTIGRAVITY_CLIENTS).ok_or_else(|| {
+        OAuthError::new(
+            OAuthErrorKind::NotOurs,
+            "re-authenticate: OPENCLAW_ANTIGRAVITY_OAUTH_CLIENT_ID is not set, and this login is of an earlier version",
+        )
+    })
+}
+
 pub(super) fn refresh(
     which: Refreshable,
     refresh: &Secret,
     settings: ProviderSettings<'_>,
 ) -> Result<HttpRequest, OAuthError> {
-    let client = if which == Refreshable::Antigravity {
-        client_of_variables(settings.environment, ANTIGRAVITY_CLIENTS).ok_or_else(|| {
-            OAuthError::new(
-                OAuthErrorKind::NotOurs,
-                "re-authenticate: OPENCLAW_ANTIGRAVITY_OAUTH_CLIENT_ID is not set, and this login is of an earlier version",
-            )
-        })?
-    } else {
-        gemini_client(settings)?
-    };
+    let client = client_of(which, settings)?;
     let mut fields =
         vec![("client_id", client.id.as_str()), ("refresh_token", refresh.reveal()), ("grant_type", "refresh_token")];
     fields.extend(client.secret.as_ref().map(|secret| ("client_secret", secret.reveal())));
@@ -96,15 +100,26 @@ pub(crate) fn login(response: &HttpResponse, sent: &[&Secret], now_ms: i64) -> R
     Ok((login, access))
 }
 
-/// Labels a login with the e-mail address of its account. Failing to is no failure of the login.
-pub(crate) fn label(login: &mut Login, access: &Secret, endpoints: &Endpoints, net: &dyn Transport) {
+/// Labels a login with the e-mail address of its account. Failing to is no failure of the login; only the user can end
+/// it here.
+pub(crate) fn label(
+    login: &mut Login,
+    access: &Secret,
+    endpoints: &Endpoints,
+    net: &dyn Transport,
+) -> Result<(), OAuthError> {
     let request = HttpRequest::get(endpoints.url(USER_INFO)).bearer(access);
-    let Ok(response) = net.send(&request, TIMEOUT) else { return };
+    let response = match net.send(&request, TIMEOUT) {
+        Ok(response) => response,
+        Err(TransportError::Cancelled) => return Err(TransportError::Cancelled.into()),
+        Err(_) => return Ok(()),
+    };
     let info = Answer::read(&response, &[access]).ok();
     if let Some(email) = info.as_ref().and_then(|info| info.text("email")).and_then(crate::login::label) {
         login.rename(&email);
         login.email = Some(email);
     }
+    Ok(())
 }
 
 /// The Google Cloud project that requests of this login are made in.

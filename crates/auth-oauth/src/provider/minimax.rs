@@ -17,6 +17,8 @@ const SCOPE: &str = "group_id profile model.completion";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:user_code";
 const GLOBAL: &str = "https://api.minimax.io";
 const CHINA: &str = "https://api.minimaxi.com";
+/// The longest that a code is waited for, in milliseconds.
+const LONGEST_CODE_MS: f64 = 3_600_000.0;
 /// The shortest pause between two questions, in milliseconds.
 pub(crate) const MIN_INTERVAL_MS: f64 = 2000.0;
 
@@ -79,6 +81,12 @@ pub(super) fn renewed(response: &HttpResponse, sent: &[&Secret], now_ms: i64) ->
     })
 }
 
+/// Whether an answer that is no success has the words of the service.
+fn is_told(response: &HttpResponse) -> bool {
+    let body: Value = serde_json::from_str(response.body.reveal()).unwrap_or_default();
+    body.pointer("/base_resp/status_msg").and_then(Value::as_str).is_some_and(|text| !text.trim().is_empty())
+}
+
 /// An answer that is a refusal although its status says success.
 fn failed(answer: &Answer) -> Result<(), OAuthError> {
     let said = || {
@@ -138,7 +146,7 @@ pub(crate) fn begun(response: &HttpResponse, state: &Secret, now_ms: i64) -> Res
     Ok(UserCode {
         shown: crate::login::shown(code.reveal()),
         verification_uri: verification_uri.ok_or_else(|| OAuthError::protocol("the answer has no verification_uri"))?,
-        ends_ms: expires(&answer, now_ms)?,
+        ends_ms: expires(&answer, now_ms)?.min(ms(now_ms) + LONGEST_CODE_MS),
         interval_ms: answer.number("interval").unwrap_or(MIN_INTERVAL_MS).clamp(MIN_INTERVAL_MS, 60_000.0),
         code,
     })
@@ -163,7 +171,11 @@ pub(crate) fn polled(
     verifier: &Secret,
     now_ms: i64,
 ) -> Result<Option<Login>, OAuthError> {
-    let answer = Answer::read(response, &[verifier])?;
+    let answer = Answer::read(response, &[verifier]).map_err(|error| match error.kind {
+        // Told by the service itself; without its words it is a gateway that is in trouble for a moment.
+        OAuthErrorKind::Unavailable if is_told(response) => OAuthError { kind: OAuthErrorKind::Refused, ..error },
+        _ => error,
+    })?;
     failed(&answer)?;
     if answer.text("status") != Some("success") {
         return Ok(None);
@@ -199,8 +211,9 @@ fn checked_resource(url: &str) -> Result<String, OAuthError> {
             ["minimax.io", "minimaxi.com"].iter().any(|name| host == *name || host.ends_with(&format!(".{name}")));
         ours && url.scheme() == "https" && url.username().is_empty() && url.password().is_none()
     });
-    if good {
-        return Ok(url.trim().trim_end_matches('/').to_owned());
+    if let Some(url) = parsed.as_ref().filter(|_| good) {
+        // As it was understood here, so that nobody who reads it later understands another host.
+        return Ok(url.as_str().trim_end_matches('/').to_owned());
     }
     let host = parsed.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "no address".to_owned());
     Err(OAuthError::protocol(format!(
@@ -214,14 +227,19 @@ mod tests {
 
     #[test]
     fn requests_go_to_minimax_only() {
-        for good in ["https://api.minimax.io/anthropic", "https://x.minimaxi.com"] {
-            assert!(checked_resource(good).is_ok(), "{good}");
+        for (good, kept) in [
+            ("https://api.minimax.io/anthropic", "https://api.minimax.io/anthropic"),
+            ("https://x.minimaxi.com/", "https://x.minimaxi.com"),
+            ("https://api.minimax.io\\@evil.test/", "https://api.minimax.io/@evil.test"),
+        ] {
+            assert_eq!(checked_resource(good).unwrap(), kept);
         }
         for bad in [
             "http://api.minimax.io",
             "https://evilminimax.io",
             "https://api.minimax.io.evil.test",
             "https://a@api.minimax.io",
+            "https://evil.test\\.minimax.io",
             "x",
         ] {
             assert!(checked_resource(bad).is_err(), "{bad}");

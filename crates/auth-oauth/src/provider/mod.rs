@@ -86,6 +86,28 @@ impl Refreshable {
         }
     }
 
+    /// The provider.
+    pub(crate) fn id(self) -> &'static str {
+        match self {
+            Self::Codex => codex::PROVIDER,
+            Self::Anthropic => "anthropic",
+            Self::Gemini => google::PROVIDER,
+            Self::Antigravity => "google-antigravity",
+            Self::Copilot => copilot::PROVIDER,
+            Self::Chutes => chutes::PROVIDER,
+            Self::MiniMax => minimax::PROVIDER,
+        }
+    }
+
+    /// The secret of the user's own client that the request holds.
+    pub(crate) fn client_secret(self, settings: ProviderSettings<'_>) -> Option<Secret> {
+        match self {
+            Self::Gemini | Self::Antigravity => google::client_of(self, settings).ok()?.secret,
+            Self::Chutes => chutes::client_secret(settings.environment),
+            Self::Codex | Self::Anthropic | Self::Copilot | Self::MiniMax => None,
+        }
+    }
+
     /// The request that refreshes a login.
     ///
     /// # Errors
