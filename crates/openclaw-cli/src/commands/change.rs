@@ -95,10 +95,11 @@ impl<'a> Changing<'a> {
         Ok(done)
     }
 
-    /// Fails when the store could not be changed now: it is locked or cannot be read.
+    /// Fails when the store could not be changed now: it is locked or cannot be read. Makes nothing that stays.
     pub(crate) fn ready(&self) -> Result<(), Failure> {
         let writer = self.store_writer();
-        let _guard = writer.lock().map_err(store_failure)?;
+        let there = auth_store::Host::exists(&self.session.host, &self.auth.dir);
+        let _guard = if there { Some(writer.lock().map_err(store_failure)?) } else { None };
         writer.read().map_err(store_failure)?;
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Signing in: in the browser, with a code on another device, here or over SSH (spec 04 sections 5 and 6).
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use auth_core::provider::{AuthKind, AuthMethod, ProviderInfo};
@@ -13,7 +14,7 @@ use auth_probe::Network;
 use auth_store::Host;
 
 use super::Session;
-use super::online::{Online, oauth_failure};
+use super::online::{Conversation, Online, oauth_failure};
 use crate::failure::Failure;
 use crate::paste_prompt::{self, Answer};
 use crate::prompt;
@@ -66,10 +67,10 @@ impl SignIn<'_> {
             ));
         };
         let online = Online::open(self.session)?;
-        let net = online.for_login();
+        let talk = online.for_login();
         let result = match way {
-            Way::Browser(provider) => self.in_browser(provider, &online, &net),
-            Way::Device(provider) => self.on_device(provider, &online, &net).map(Some),
+            Way::Browser(provider) => self.in_browser(provider, &online, &talk),
+            Way::Device(provider) => self.on_device(provider, &online, &talk).map(Some),
         };
         result.map_err(|failure| match failure {
             Ended::OAuth(error) => oauth_failure(&error, None),
@@ -77,7 +78,7 @@ impl SignIn<'_> {
         })
     }
 
-    fn in_browser(&self, provider: CodeProvider, online: &Online, net: &Network) -> Result<Option<Login>, Ended> {
+    fn in_browser(&self, provider: CodeProvider, online: &Online, talk: &Conversation) -> Result<Option<Login>, Ended> {
         let settings = online.settings(self.session);
         if provider == CodeProvider::Gemini {
             prompt::note(
@@ -97,15 +98,15 @@ impl SignIn<'_> {
         };
         let flow = provider.begin(client, settings)?;
         if provider == CodeProvider::Codex && !online.endpoints.is_test() {
-            preflight(&flow, net)?;
+            preflight(&flow, &talk.network)?;
         }
-        let code = self.code(provider, &flow)?;
-        let login = flow.exchange(&code, settings, self.session.state.layout.home(), net)?;
+        let code = self.code(provider, &flow, &talk.stop)?;
+        let login = flow.exchange(&code, settings, self.session.state.layout.home(), &talk.network)?;
         Ok(Some(login))
     }
 
     /// The code, from the browser or from what is pasted, whichever comes first.
-    fn code(&self, provider: CodeProvider, flow: &CodeFlow) -> Result<Secret, Ended> {
+    fn code(&self, provider: CodeProvider, flow: &CodeFlow, stop: &AtomicBool) -> Result<Secret, Ended> {
         let environment = &self.session.state.environment;
         let wsl2 = provider == CodeProvider::Gemini && is_wsl2(self.session);
         let remote = self.no_browser || wsl2 || is_remote(environment);
@@ -140,13 +141,14 @@ impl SignIn<'_> {
         let end = Instant::now() + provider.patience();
         loop {
             let mut late = false;
-            let answer = paste_prompt::ask("Paste the redirect URL here (or just wait for the browser)", &mut || {
-                if let Some(answer) = server.as_ref().and_then(CallbackServer::try_answer) {
-                    return Some(Some(answer));
-                }
-                late = server.is_some() && Instant::now() >= end;
-                late.then_some(None)
-            })?;
+            let answer =
+                paste_prompt::ask("Paste the redirect URL here (or just wait for the browser)", stop, &mut || {
+                    if let Some(answer) = server.as_ref().and_then(CallbackServer::try_answer) {
+                        return Some(Some(answer));
+                    }
+                    late = server.is_some() && Instant::now() >= end;
+                    late.then_some(None)
+                })?;
             match answer {
                 Answer::Elsewhere(Some(answer)) => return Ok(answer?),
                 Answer::Elsewhere(None) => {
@@ -161,7 +163,7 @@ impl SignIn<'_> {
         }
     }
 
-    fn on_device(&self, provider: DeviceProvider, online: &Online, net: &Network) -> Result<Login, Ended> {
+    fn on_device(&self, provider: DeviceProvider, online: &Online, talk: &Conversation) -> Result<Login, Ended> {
         let environment = &self.session.state.environment;
         let remote = self.no_browser || is_remote(environment);
         let show = &mut |instructions: &Instructions| {
@@ -175,9 +177,10 @@ impl SignIn<'_> {
             if self.qr {
                 say(&qr::picture(&instructions.address));
             }
-            say(&format!("Waiting for up to {} minutes; Ctrl-C gives up.", instructions.life.as_secs().div_ceil(60)));
+            say(&format!("Waiting for up to {} minutes; Esc gives up.", instructions.life.as_secs().div_ceil(60)));
         };
-        Ok(provider.login(&online.endpoints, net, show)?)
+        let _keys = paste_prompt::EscapeWatch::start(&talk.stop);
+        Ok(provider.login(&online.endpoints, &talk.network, show)?)
     }
 }
 
