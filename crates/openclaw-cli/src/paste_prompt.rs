@@ -30,11 +30,12 @@ pub(crate) enum Answer<T> {
     Elsewhere(T),
 }
 
-/// Asks once. `elsewhere` is looked at until it gives something or a line is entered.
+/// Asks once. `elsewhere` is looked at until it gives something or a line is entered; what it gives is told with `came`.
 /// `stop` is set by a signal that ends the command.
 pub(crate) fn ask<T>(
     question: &str,
     stop: &AtomicBool,
+    came: &dyn Fn(&T) -> &'static str,
     elsewhere: &mut dyn FnMut() -> Option<T>,
 ) -> Result<Answer<T>, Failure> {
     let broken = |error: io::Error| Failure::new(format!("cannot ask on this terminal: {error}"));
@@ -44,7 +45,7 @@ pub(crate) fn ask<T>(
     let mut line: Vec<u8> = Vec::new();
     loop {
         if let Some(found) = elsewhere() {
-            let _ = writeln!(err);
+            let _ = writeln!(err, "\r\u{1b}[K│  {}", came(&found));
             return Ok(Answer::Elsewhere(found));
         }
         if stop.load(Ordering::Relaxed) {

@@ -13,8 +13,12 @@ mod device;
 mod flows;
 #[path = "login/identity.rs"]
 mod identity;
+#[path = "login/importing.rs"]
+mod importing;
 #[path = "login/refusals.rs"]
 mod refusals;
+#[path = "login/renewing.rs"]
+mod renewing;
 mod sandbox;
 #[path = "login/terminal.rs"]
 mod terminal;

@@ -113,16 +113,20 @@ impl SignIn<'_> {
         let mut server = match CallbackServer::start(flow) {
             Ok(server) => Some(server),
             Err(error) => {
-                prompt::remark(&format!(
-                    "{} cannot be listened on ({error}); paste what the browser shows instead.",
+                let why = match error.kind() {
+                    std::io::ErrorKind::AddrInUse => "another program, or another login, listens there".to_owned(),
+                    _ => error.to_string(),
+                };
+                say(&format!(
+                    "Note: the browser cannot come back to {} by itself:\n{why}. Paste the address that it shows in the end.\n",
                     flow.redirect()
-                ))?;
+                ));
                 None
             }
         };
         if remote {
             say(&format!("Open this URL in your LOCAL browser:\n\n{}\n", flow.address()));
-            say("After signing in, the browser shows an address that it cannot open: copy that one.");
+            say("After signing in, the browser shows an address that it cannot open.\nCopy that whole address.\n");
         } else {
             let opened = open_browser(environment, flow.address());
             say(&format!(
@@ -141,14 +145,23 @@ impl SignIn<'_> {
         let end = Instant::now() + provider.patience();
         loop {
             let mut late = false;
-            let answer =
-                paste_prompt::ask("Paste the redirect URL here (or just wait for the browser)", stop, &mut || {
-                    if let Some(answer) = server.as_ref().and_then(CallbackServer::try_answer) {
-                        return Some(Some(answer));
-                    }
-                    late = server.is_some() && Instant::now() >= end;
-                    late.then_some(None)
-                })?;
+            let question = match (&server, remote) {
+                (None, _) => "Paste the redirect URL here",
+                (Some(_), true) => "Paste the redirect URL here, or wait if the browser can reach this machine",
+                (Some(_), false) => "Paste the redirect URL here, or just wait for the browser",
+            };
+            let came = |answer: &Option<Result<Secret, OAuthError>>| match answer {
+                Some(Ok(_)) => "The browser is back.",
+                Some(Err(_)) => "The browser is back, without a code.",
+                None => "",
+            };
+            let answer = paste_prompt::ask(question, stop, &came, &mut || {
+                if let Some(answer) = server.as_ref().and_then(CallbackServer::try_answer) {
+                    return Some(Some(answer));
+                }
+                late = server.is_some() && Instant::now() >= end;
+                late.then_some(None)
+            })?;
             match answer {
                 Answer::Elsewhere(Some(answer)) => return Ok(answer?),
                 Answer::Elsewhere(None) => {

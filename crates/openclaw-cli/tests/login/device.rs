@@ -23,6 +23,8 @@ fn a_code_is_shown_and_waited_for() {
     assert_eq!(ended.code, 0, "{}", ended.screen);
     ended.left_the_terminal_whole();
     assert_eq!(identity.asked(POLL).len(), 4);
+    let first = &identity.asked("github.com/login/device/code")[0];
+    assert!(first.method == "POST" && first.headers["user-agent"].starts_with("openclaw/"), "{first:?}");
     assert_eq!(
         read_json(&sandbox, STORE)["profiles"]["github-copilot:github"],
         json!({"type": "token", "provider": "github-copilot", "token": "gho-test-canary-0001"})

@@ -83,6 +83,31 @@ fn the_code_is_pasted_in_every_form_in_which_people_copy_it() {
 }
 
 #[test]
+fn an_account_without_an_address_gets_a_name_of_its_own() {
+    let _ports = Ports::take();
+    let auth = |more: serde_json::Value| {
+        let mut claims = json!({"chatgpt_account_id": "acct-test-1"});
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        claims
+    };
+    for (claims, id) in [
+        (
+            json!({"https://api.openai.com/auth": auth(json!({"chatgpt_user_id": "user-1"}))}),
+            "openai-codex:id-dXNlci0x",
+        ),
+        (json!({"https://api.openai.com/auth": auth(json!({})), "iss": "i", "sub": "s"}), "openai-codex:id-aXxz"),
+        (json!({"https://api.openai.com/auth": auth(json!({}))}), "openai-codex:default"),
+    ] {
+        let identity = Identity::start();
+        identity.account(claims);
+        let sandbox = home(&identity);
+        let ended = pasted(&sandbox, &identity, CODEX, &|back| format!("{back}\r"));
+        assert_eq!(ended.code, 0, "{}", ended.screen);
+        assert!(read_json(&sandbox, STORE)["profiles"][id].is_object(), "{id}\n{}", ended.screen);
+    }
+}
+
+#[test]
 fn mistyped_and_corrected_input_is_asked_for_again() {
     let _ports = Ports::take();
     let identity = Identity::start();

@@ -36,8 +36,6 @@ impl Request {
 pub(crate) struct Instead {
     status: u16,
     body: String,
-    /// Not before this is let go.
-    hold: bool,
 }
 
 #[derive(Debug)]
@@ -60,7 +58,8 @@ struct Book {
     minimax_challenge: String,
     secrets: Vec<String>,
     serial: u32,
-    held: bool,
+    /// Requests after so many are held back.
+    held_after: Option<usize>,
     account: Option<Value>,
     client_secret: Option<String>,
 }
@@ -122,13 +121,18 @@ impl Identity {
 
     /// The next request to a place gets this answer.
     pub(crate) fn answer(&self, place: &str, status: u16, body: impl ToString) {
-        let instead = Instead { status, body: body.to_string(), hold: false };
+        let instead = Instead { status, body: body.to_string() };
         self.book().instead.entry(place.to_owned()).or_default().push_back(instead);
     }
 
-    /// Answers are held back from now on, until they are let go.
+    /// Answers are held back from now on, or let go.
     pub(crate) fn hold(&self, held: bool) {
-        self.book().held = held;
+        self.hold_after(held.then_some(0));
+    }
+
+    /// The answers to all but the first requests are held back, or let go.
+    pub(crate) fn hold_after(&self, count: Option<usize>) {
+        self.book().held_after = count;
         self.shared.change.notify_all();
     }
 
@@ -191,16 +195,15 @@ impl Identity {
 
     fn serve(&self, stream: &TcpStream) {
         let Some(request) = read(stream) else { return };
-        let (instead, held) = {
+        let (instead, number) = {
             let mut book = self.book();
             book.requests.push(request.clone());
             let verifier = request.field("code_verifier");
             book.secrets.extend(verifier);
             let instead = book.instead.get_mut(&request.place).and_then(VecDeque::pop_front);
-            (instead, book.held)
+            (instead, book.requests.len())
         };
         self.shared.change.notify_all();
-        let hold = held || instead.as_ref().is_some_and(|instead| instead.hold);
         let (status, body) = match instead {
             Some(instead) => (instead.status, instead.body),
             None => {
@@ -208,12 +211,11 @@ impl Identity {
                 (status, body.to_string())
             }
         };
-        if hold {
-            let mut book = self.book();
-            while book.held {
-                book = self.shared.change.wait(book).unwrap_or_else(PoisonError::into_inner);
-            }
+        let mut book = self.book();
+        while book.held_after.is_some_and(|count| number > count) {
+            book = self.shared.change.wait(book).unwrap_or_else(PoisonError::into_inner);
         }
+        drop(book);
         let mut stream = stream;
         let _ = write!(
             stream,

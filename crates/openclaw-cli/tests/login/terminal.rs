@@ -12,7 +12,7 @@ use super::identity::Identity;
 use super::sandbox::Sandbox;
 
 /// Ends a test that hangs, in milliseconds; no verdict depends on it.
-const LIMIT_MS: u64 = 30_000;
+const LIMIT_MS: u64 = 120_000;
 
 /// Says how the program ended and how it left the terminal. A trap, so that the shell outlives Ctrl-C.
 const AROUND: &str = "trap : INT; stty sane cols 80 rows 24; \"$@\"; code=$?; echo; echo \"ended with $code\"; stty -a";
