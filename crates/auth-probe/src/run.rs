@@ -10,6 +10,8 @@ use auth_core::failure::{ProbeStatus, Reason, Signal, classify_probe};
 use auth_core::secrets::Redactor;
 use reqwest::Response;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio::signal::unix::SignalKind;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::task::JoinSet;
 
 use crate::clients::Clients;
@@ -170,6 +172,8 @@ pub enum Event<'a> {
     Asking(usize),
     /// The verdict is there.
     Done(usize, &'a LiveRow),
+    /// The user ended the run, and what was begun before a request is waited for.
+    Finishing,
 }
 
 /// Sends the requests and tells of each when it goes out and when it is done. Equal requests are sent once. `redactor`
@@ -197,7 +201,7 @@ pub async fn run(
     let mut waiting: Vec<Option<Task>> = tasks.into_iter().map(Some).collect();
     let mut under_way = JoinSet::new();
     let mut cancelled = false;
-    let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut interrupt = std::pin::pin!(asked_to_end());
     // Every preparation holds a sender: the channel closes when the last one has ended.
     let (preparing, mut prepared) = tokio::sync::mpsc::channel::<()>(1);
     loop {
@@ -210,7 +214,7 @@ pub async fn run(
         }
         let done = tokio::select! {
             done = under_way.join_next() => done,
-            _ = &mut interrupt => {
+            () = &mut interrupt => {
                 cancelled = true;
                 under_way.abort_all();
                 break;
@@ -230,8 +234,26 @@ pub async fn run(
         }
     }
     drop((preparing, under_way, waiting));
+    if cancelled && prepared.try_recv() == Err(TryRecvError::Empty) {
+        on_event(Event::Finishing);
+    }
     let _ = prepared.recv().await;
     Outcome { rows: rows.into_iter().map(|row| row.unwrap_or_else(LiveRow::cancelled)).collect(), cancelled }
+}
+
+/// Ends when a signal asks the program to: Ctrl-C, or what a service manager or a closing terminal sends. Later ones wait
+/// for what is finished yet.
+async fn asked_to_end() {
+    let listen = |kind| tokio::signal::unix::signal(kind).ok();
+    let terminated = async |listener: Option<tokio::signal::unix::Signal>| match listener {
+        Some(mut listener) => drop(listener.recv().await),
+        None => std::future::pending().await,
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated(listen(SignalKind::terminate())) => {}
+        () = terminated(listen(SignalKind::hangup())) => {}
+    }
 }
 
 /// What makes two requests the same: place, content and credential. A login that is renewed first is like no other.

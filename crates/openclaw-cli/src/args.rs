@@ -459,6 +459,16 @@ pub(crate) enum ImportSource {
     Legacy,
 }
 
+impl ImportSource {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Codex => "codex",
+            Self::Gemini => "gemini",
+            Self::Legacy => "legacy",
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// What is taken over

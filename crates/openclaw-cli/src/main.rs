@@ -20,6 +20,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     hardening::no_dumps();
+    prompt::dress();
     let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
     ExitCode::from(commands::run(&arguments))
 }

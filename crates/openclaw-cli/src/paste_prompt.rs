@@ -2,6 +2,9 @@
 //! typed is not echoed.
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use auth_core::Secret;
@@ -27,17 +30,28 @@ pub(crate) enum Answer<T> {
     Elsewhere(T),
 }
 
-/// Asks once. `elsewhere` is looked at until it gives something or a line is entered.
-pub(crate) fn ask<T>(question: &str, elsewhere: &mut dyn FnMut() -> Option<T>) -> Result<Answer<T>, Failure> {
+/// Asks once. `elsewhere` is looked at until it gives something or a line is entered; what it gives is told with `came`.
+/// `stop` is set by a signal that ends the command.
+pub(crate) fn ask<T>(
+    question: &str,
+    stop: &AtomicBool,
+    came: &dyn Fn(&T) -> &'static str,
+    elsewhere: &mut dyn FnMut() -> Option<T>,
+) -> Result<Answer<T>, Failure> {
     let broken = |error: io::Error| Failure::new(format!("cannot ask on this terminal: {error}"));
     let mut err = io::stderr().lock();
-    let raw = RawTerminal::enter().map_err(broken)?;
+    let raw = RawTerminal::enter(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG).map_err(broken)?;
     write!(err, "◆  {question}\n│  ").and_then(|()| err.flush()).map_err(broken)?;
     let mut line: Vec<u8> = Vec::new();
     loop {
         if let Some(found) = elsewhere() {
-            let _ = writeln!(err);
+            let _ = writeln!(err, "\r\u{1b}[K│  {}", came(&found));
             return Ok(Answer::Elsewhere(found));
+        }
+        if stop.load(Ordering::Relaxed) {
+            drop(raw);
+            let _ = writeln!(err);
+            return Err(cancelled());
         }
         if !readable(LOOK).map_err(broken)? {
             continue;
@@ -122,15 +136,60 @@ fn readable(wait: Duration) -> io::Result<bool> {
     }
 }
 
+/// Looks for Esc, or the end of the input, while something else is waited for. What is typed is neither shown nor left
+/// for the shell.
+pub(crate) struct EscapeWatch {
+    done: Arc<AtomicBool>,
+    watcher: Option<JoinHandle<()>>,
+    _raw: Option<RawTerminal>,
+}
+
+impl EscapeWatch {
+    /// Sets `stop` when the key comes. Without a terminal there is nothing to look at.
+    pub(crate) fn start(stop: &Arc<AtomicBool>) -> Self {
+        // Ctrl-C stays a signal, which everything that waits knows.
+        let raw = RawTerminal::enter(LocalModes::ICANON | LocalModes::ECHO).ok();
+        let done = Arc::new(AtomicBool::new(false));
+        let (ended, stop) = (Arc::clone(&done), Arc::clone(stop));
+        let watch = move || {
+            while !ended.load(Ordering::Relaxed) && !stop.load(Ordering::Relaxed) {
+                match readable(LOOK).and_then(|ready| if ready { given_up().map(Some) } else { Ok(None) }) {
+                    Ok(Some(true)) => stop.store(true, Ordering::Relaxed),
+                    Ok(_) => {}
+                    Err(_) => return,
+                }
+            }
+        };
+        let watcher = raw.as_ref().and_then(|_| std::thread::Builder::new().spawn(watch).ok());
+        Self { done, watcher, _raw: raw }
+    }
+}
+
+impl Drop for EscapeWatch {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Relaxed);
+        if let Some(watcher) = self.watcher.take() {
+            let _ = watcher.join();
+        }
+    }
+}
+
+/// Whether what was typed gives up: Esc alone, Ctrl-D, or a terminal that has gone.
+fn given_up() -> io::Result<bool> {
+    let mut bytes = [0; 256];
+    let count = io::stdin().lock().read(&mut bytes)?;
+    Ok(matches!(&bytes[..count], [] | [0x1b | 0x04]))
+}
+
 /// A terminal that gives every byte at once and echoes none, until it is dropped.
 struct RawTerminal(Termios);
 
 impl RawTerminal {
-    fn enter() -> io::Result<Self> {
+    fn enter(without: LocalModes) -> io::Result<Self> {
         let stdin = io::stdin();
         let before = tcgetattr(&stdin)?;
         let mut raw = before.clone();
-        raw.local_modes -= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
+        raw.local_modes -= without;
         tcsetattr(&stdin, OptionalActions::Now, &raw)?;
         Ok(Self(before))
     }

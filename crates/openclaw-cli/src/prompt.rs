@@ -3,11 +3,32 @@
 use std::io::{self, IsTerminal, Read};
 
 use auth_core::Secret;
+use cliclack::ThemeState;
 
 use crate::failure::Failure;
 
 /// The most that is read from standard input for one secret, in bytes.
 const MAX_PIPED: u64 = 64 * 1024;
+
+/// The usual look, except that a question which was given up says so once: the command does.
+struct Look;
+
+impl cliclack::Theme for Look {
+    fn format_footer_with_message(&self, state: &ThemeState, message: &str) -> String {
+        let text = match state {
+            ThemeState::Active => format!("└  {message}"),
+            ThemeState::Cancel => "└".to_owned(),
+            ThemeState::Submit => "│".to_owned(),
+            ThemeState::Error(why) => format!("└  {why}"),
+        };
+        format!("{}\n", self.bar_color(state).apply_to(text))
+    }
+}
+
+/// Sets how questions look. Called before the first one.
+pub(crate) fn dress() {
+    cliclack::set_theme(Look);
+}
 
 /// Whether somebody can answer.
 pub(crate) fn is_interactive() -> bool {

@@ -1,7 +1,7 @@
 //! `models auth import` (spec 04 section 1.8): the login of another program, once, or the files of earlier versions.
 
-use auth_core::ProviderId;
-use auth_oauth::{ForeignCli, Imported};
+use auth_core::{CredentialKind, ProviderId, profile_health};
+use auth_oauth::{ForeignCli, Imported, Login};
 use serde_json::json;
 
 use super::Session;
@@ -10,6 +10,7 @@ use super::change::Changing;
 use crate::args::{Import, ImportSource};
 use crate::failure::Failure;
 use crate::output::{Page, plain, remark};
+use crate::render::advice::quoted;
 
 pub(crate) fn run(session: &Session, args: &Import, agent: Option<&str>) -> Result<u8, Failure> {
     let changing = Changing::open(session, &args.change, agent, "models auth import")?;
@@ -30,6 +31,9 @@ pub(crate) fn run(session: &Session, args: &Import, agent: Option<&str>) -> Resu
         Failure::with_fix(error, format!("openclaw models auth login --provider {provider}"))
     })?;
     let Imported { login, path, took_refresh } = imported;
+    if !took_refresh {
+        refuse_worse(&changing, &login, args)?;
+    }
     let shown = state.layout.shorten(&path);
     let mut notes = vec![format!(
         "Read {} from {shown}; that file is as it was",
@@ -52,6 +56,31 @@ pub(crate) fn run(session: &Session, args: &Import, agent: Option<&str>) -> Resu
     changing.store_and_clear(&profiles, Some(&provider.auth_key()), &|_| Ok(()))?;
     changing.report(&profiles, &notes)?;
     Ok(0)
+}
+
+/// A copy without a refresh token never takes the place of a login that this program renews itself, nor of one that
+/// holds longer.
+fn refuse_worse(changing: &Changing<'_>, login: &Login, args: &Import) -> Result<(), Failure> {
+    let stored = changing.auth.view.profiles.get(&login.profile_id);
+    let Some(stored) = stored.filter(|stored| stored.kind() == CredentialKind::OAuth) else { return Ok(()) };
+    let health = profile_health(stored, changing.session.state.now());
+    let id = quoted(login.profile_id.as_str());
+    if health.renews_itself {
+        return Err(Failure::with_fix(
+            format!(
+                "{} is stored here already and renews itself; this import would take that away.\nTo sign in anew: openclaw models auth login --provider {}. To import all the same, remove it first.",
+                login.profile_id, login.provider
+            ),
+            format!("openclaw models auth remove {id} --yes && openclaw models auth import {}", args.source.name()),
+        ));
+    }
+    match (health.ends_at_ms, login.expires_ms) {
+        (Some(stored), Some(read)) if stored > read => Err(Failure::with_fix(
+            format!("The copy of {} that is stored here holds longer than the one in that file.", login.profile_id),
+            "openclaw models status",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Writes what the legacy files would give anyway.

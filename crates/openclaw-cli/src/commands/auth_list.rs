@@ -194,6 +194,15 @@ fn render(page: &mut Page, session: &Session, auth: &AgentAuth, profiles: &[Entr
         rows.push(row);
     }
     page.table(0, &rows);
+    let ended = |entry: &&Entry| entry.health.ends_at_ms.is_some_and(|ends| ends <= session.state.now().as_f64());
+    let lost: Vec<&Entry> = profiles.iter().filter(|entry| !entry.health.renews_itself).filter(ended).collect();
+    if !lost.is_empty() {
+        page.gap();
+    }
+    for entry in lost {
+        page.line(4, &[part(Look::Strong, &entry.profile_id), plain(" has expired and needs you:")]);
+        page.command(&advice::renew(&entry.health));
+    }
 }
 
 /// The state of a profile in a few words: what keeps it from being used comes first.

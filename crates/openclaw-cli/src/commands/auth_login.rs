@@ -181,6 +181,8 @@ fn run(changing: &Changing<'_>, change: &Change, wanted: &Wanted<'_>) -> Result<
     if change.dry_run {
         return dry_run(changing, wanted, &chosen.choice);
     }
+    // Nobody goes to the browser and back for a store that is locked or broken.
+    changing.ready()?;
     let plan = match chosen.choice {
         Choice::Interactive(info, method) => {
             let Showing { no_browser, qr } = wanted.showing;

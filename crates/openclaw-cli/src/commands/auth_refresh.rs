@@ -31,37 +31,42 @@ pub(crate) fn run(session: &Session, args: &Refresh, agent: Option<&str>) -> Res
     }
     let needs_network = !args.change.dry_run && ids.iter().any(|id| kind_of(&changing, id) == CredentialKind::OAuth);
     let online = needs_network.then(|| Online::open(session)).transpose()?;
+    let net = online.as_ref().map(Online::for_refresh);
+    let memory = RefreshMemory::default();
     let mut done = Vec::new();
+    let mut left: Vec<ProfileId> = Vec::new();
     let mut interrupted = None;
     for id in ids {
+        if interrupted.is_some() {
+            left.push(id);
+            continue;
+        }
         let mut result = outcome(&changing, id);
-        if let Some(online) = online.as_ref().filter(|_| result.failure.is_none()) {
-            let net = online.for_refresh();
+        if let (Some(online), Some(net), None) = (&online, &net, &result.failure) {
             let refresher = Refresher {
                 layout: &session.state.layout,
                 config: &session.state.config,
                 host: &session.host,
                 settings: online.settings(session),
-                net: &net,
-                memory: &RefreshMemory::default(),
+                net,
+                memory: &memory,
             };
             let subject = Subject { agent: &changing.agent, dir: &changing.auth.dir, id: &result.id };
             match refresher.access(subject, &Need::Newer) {
                 Ok(access) => result.expires = access.expires_ms,
                 Err(error) => result.failure = Some(oauth_failure(&error, None)),
             }
-            if let Err(failure) = net.settled() {
-                interrupted = Some(failure);
-            }
+            interrupted = net.settled();
         }
         done.push(result);
-        if interrupted.is_some() {
-            break;
-        }
     }
     report(&changing, &done, args.change.dry_run)?;
+    if !left.is_empty() {
+        let left: Vec<&str> = left.iter().map(ProfileId::as_str).collect();
+        remark(&format!("Not refreshed, because the command was ended: {}", left.join(", ")));
+    }
     match interrupted {
-        Some(failure) => Err(failure),
+        Some(code) => Ok(code),
         None => Ok(u8::from(done.iter().any(|done| done.failure.is_some()))),
     }
 }

@@ -5,6 +5,7 @@ use auth_core::{AgentId, AuthKey, CredentialKind, Owner, ProfileId, ProviderId, 
 use auth_store::{
     AgentAuth, ConfigChange, ConfigWriteError, ConfigWriter, OpenStore, Run, StoreChange, StoreWriteError, StoreWriter,
 };
+use rustix::fs::Access;
 use serde_json::{Map, Value, json};
 
 use super::Session;
@@ -95,12 +96,32 @@ impl<'a> Changing<'a> {
         Ok(done)
     }
 
-    /// Fails when the store could not be changed now: it is locked or cannot be read.
+    /// Fails when the store could not be changed now: it is locked or cannot be read. Makes nothing that stays.
     pub(crate) fn ready(&self) -> Result<(), Failure> {
         let writer = self.store_writer();
-        let _guard = writer.lock().map_err(store_failure)?;
+        let there = auth_store::Host::exists(&self.session.host, &self.auth.dir);
+        let _guard = if there { Some(writer.lock().map_err(store_failure)?) } else { None };
         writer.read().map_err(store_failure)?;
-        Ok(())
+        if there {
+            return Ok(());
+        }
+        // The directory is made when there is something to store; that must be possible.
+        let host = &self.session.host;
+        let parent = self.auth.dir.ancestors().skip(1).find(|dir| auth_store::Host::exists(host, dir));
+        let usable = parent.is_some_and(|dir| {
+            let is_dir =
+                auth_store::Host::facts(host, dir).is_ok_and(|facts| facts.kind == auth_store::PathKind::Directory);
+            is_dir && rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+        });
+        if usable {
+            return Ok(());
+        }
+        let parent = parent.unwrap_or(&self.auth.dir);
+        Err(Failure::new(format!(
+            "cannot create {}: {} is no directory that you may write to.",
+            self.session.state.layout.shorten(&self.auth.dir),
+            self.session.state.layout.shorten(parent)
+        )))
     }
 
     fn store_writer(&self) -> StoreWriter<'_> {

@@ -1,7 +1,7 @@
 //! What commands that use the network share: where requests go, through what, and what a signal does meanwhile.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use auth_oauth::{
@@ -11,8 +11,16 @@ use auth_oauth::{
 use auth_probe::{Clients, Interrupt, Network, Proxies};
 use auth_store::Host;
 
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
 use super::Session;
 use crate::failure::Failure;
+
+/// What is said to somebody who ends the command while a refresh is under way.
+pub(crate) const WAITING: &str =
+    "Waiting for the answer to a refresh that was sent: it may hold the only copy of the new tokens (20 s at most).";
+/// How often it is looked whether somebody has.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The way to the network.
 pub(crate) struct Online {
@@ -61,28 +69,40 @@ impl Online {
         }
     }
 
-    /// The network for a conversation: Ctrl-C ends what is waited for, and the command says so.
-    pub(crate) fn for_login(&self) -> Network {
-        let flag = Arc::new(AtomicBool::new(false));
-        // Without the flag Ctrl-C ends the process, which stores nothing either.
-        let _ = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&flag));
-        Network::new(self.clients.clone(), Interrupt::Flag(flag))
+    /// The network for a conversation: a signal ends what is waited for, and the command says so.
+    pub(crate) fn for_login(&self) -> Conversation {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            // Without the flag the signal ends the process, which stores nothing either.
+            let _ = signal_hook::flag::register(signal, Arc::clone(&stop));
+        }
+        Conversation { network: Network::new(self.clients.clone(), Interrupt::Flag(Arc::clone(&stop))), stop }
     }
 
-    /// The network for a refresh: a signal ends the command, but not while an answer is waited for that may hold the
-    /// only copy of a new secret.
+    /// The network for refreshes, for the whole command: a signal ends it, but not while an answer is waited for that
+    /// may hold the only copy of a new secret.
     pub(crate) fn for_refresh(&self) -> Patient {
         let patient = Patient {
             network: Network::new(self.clients.clone(), Interrupt::Never),
             may_end: Arc::new(AtomicBool::new(true)),
-            asked_to_end: Arc::new(AtomicBool::new(false)),
+            signal: Arc::new(AtomicUsize::new(0)),
         };
-        for (signal, code) in [(signal_hook::consts::SIGINT, 130), (signal_hook::consts::SIGTERM, 143)] {
-            let _ = signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&patient.may_end));
-            let _ = signal_hook::flag::register(signal, Arc::clone(&patient.asked_to_end));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            let number = usize::try_from(signal).unwrap_or_default();
+            let may_end = Arc::clone(&patient.may_end);
+            let _ = signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, may_end);
+            let _ = signal_hook::flag::register_usize(signal, Arc::clone(&patient.signal), number);
         }
         patient
     }
+}
+
+/// A conversation with a provider and the user.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    pub(crate) network: Network,
+    /// Set when the user gives it up.
+    pub(crate) stop: Arc<AtomicBool>,
 }
 
 /// A network that lets no refresh be cut off.
@@ -90,26 +110,44 @@ impl Online {
 pub(crate) struct Patient {
     network: Network,
     may_end: Arc<AtomicBool>,
-    asked_to_end: Arc<AtomicBool>,
+    /// The signal that asked the process to end; none is 0.
+    signal: Arc<AtomicUsize>,
 }
 
 impl Patient {
-    /// Called when what was asked for is stored: a signal may end the process again. One that came meanwhile does.
-    pub(crate) fn settled(&self) -> Result<(), Failure> {
+    /// Called when what was asked for is stored: a signal may end the process again. Gives the exit code when one came
+    /// meanwhile.
+    pub(crate) fn settled(&self) -> Option<u8> {
         self.may_end.store(true, Ordering::Relaxed);
-        if self.asked_to_end.load(Ordering::Relaxed) {
-            return Err(cancelled());
-        }
-        Ok(())
+        self.asked_to_end()
+    }
+
+    fn asked_to_end(&self) -> Option<u8> {
+        let signal = self.signal.load(Ordering::Relaxed);
+        (signal != 0).then(|| u8::try_from(128 + signal).unwrap_or(1))
     }
 }
 
 impl Transport for Patient {
     fn send(&self, request: &HttpRequest, timeout: Duration) -> Result<HttpResponse, TransportError> {
-        if request.must_finish {
-            self.may_end.store(false, Ordering::Relaxed);
+        if !request.must_finish {
+            return self.network.send(request, timeout);
         }
-        self.network.send(request, timeout)
+        self.may_end.store(false, Ordering::Relaxed);
+        let answered = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !answered.load(Ordering::Relaxed) {
+                    if self.asked_to_end().is_some() {
+                        return crate::output::remark(WAITING);
+                    }
+                    std::thread::sleep(LOOK);
+                }
+            });
+            let answer = self.network.send(request, timeout);
+            answered.store(true, Ordering::Relaxed);
+            answer
+        })
     }
 
     fn wait(&self, time: Duration) -> Result<(), TransportError> {

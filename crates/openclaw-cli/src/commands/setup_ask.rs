@@ -130,6 +130,7 @@ fn signed_in(
     if let Some(plugin) = info.plugin {
         refuse_blocked(&set_up.session.state.config, info, plugin).map_err(Failure::new)?;
     }
+    changing.ready()?;
     let signed_in = SignIn { session: set_up.session, info, method, no_browser: false, qr: false }.run()?;
     let Some(login) = signed_in else { return Ok(None) };
     let plan = Plan::of_login(login, info);

@@ -133,6 +133,9 @@ impl Plan {
     /// What a sign-in sets up when it is part of a set-up.
     pub(crate) fn of_login(login: Login, info: &'static ProviderInfo) -> Self {
         let mut plan = Self { profiles: vec![stored(&login)], notes: login.notes, ..Self::default() };
+        if login.kind == CredentialKind::OAuth {
+            plan.notes.push("The login renews itself when it is used".to_owned());
+        }
         plan.changes.extend(info.plugin.map(|id| ConfigStep::Plugin(info, id)));
         plan.changes.extend(login.config_patch.map(ConfigStep::Patch));
         if let (Some(model), Some(base_url), "chutes") = (login.default_model, info.base_url, info.id)

@@ -1,6 +1,7 @@
 //! Signing in: in the browser, with a code on another device, here or over SSH (spec 04 sections 5 and 6).
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use auth_core::provider::{AuthKind, AuthMethod, ProviderInfo};
@@ -13,7 +14,7 @@ use auth_probe::Network;
 use auth_store::Host;
 
 use super::Session;
-use super::online::{Online, oauth_failure};
+use super::online::{Conversation, Online, oauth_failure};
 use crate::failure::Failure;
 use crate::paste_prompt::{self, Answer};
 use crate::prompt;
@@ -66,10 +67,10 @@ impl SignIn<'_> {
             ));
         };
         let online = Online::open(self.session)?;
-        let net = online.for_login();
+        let talk = online.for_login();
         let result = match way {
-            Way::Browser(provider) => self.in_browser(provider, &online, &net),
-            Way::Device(provider) => self.on_device(provider, &online, &net).map(Some),
+            Way::Browser(provider) => self.in_browser(provider, &online, &talk),
+            Way::Device(provider) => self.on_device(provider, &online, &talk).map(Some),
         };
         result.map_err(|failure| match failure {
             Ended::OAuth(error) => oauth_failure(&error, None),
@@ -77,7 +78,7 @@ impl SignIn<'_> {
         })
     }
 
-    fn in_browser(&self, provider: CodeProvider, online: &Online, net: &Network) -> Result<Option<Login>, Ended> {
+    fn in_browser(&self, provider: CodeProvider, online: &Online, talk: &Conversation) -> Result<Option<Login>, Ended> {
         let settings = online.settings(self.session);
         if provider == CodeProvider::Gemini {
             prompt::note(
@@ -97,31 +98,35 @@ impl SignIn<'_> {
         };
         let flow = provider.begin(client, settings)?;
         if provider == CodeProvider::Codex && !online.endpoints.is_test() {
-            preflight(&flow, net)?;
+            preflight(&flow, &talk.network)?;
         }
-        let code = self.code(provider, &flow)?;
-        let login = flow.exchange(&code, settings, self.session.state.layout.home(), net)?;
+        let code = self.code(provider, &flow, &talk.stop)?;
+        let login = flow.exchange(&code, settings, self.session.state.layout.home(), &talk.network)?;
         Ok(Some(login))
     }
 
     /// The code, from the browser or from what is pasted, whichever comes first.
-    fn code(&self, provider: CodeProvider, flow: &CodeFlow) -> Result<Secret, Ended> {
+    fn code(&self, provider: CodeProvider, flow: &CodeFlow, stop: &AtomicBool) -> Result<Secret, Ended> {
         let environment = &self.session.state.environment;
         let wsl2 = provider == CodeProvider::Gemini && is_wsl2(self.session);
         let remote = self.no_browser || wsl2 || is_remote(environment);
         let mut server = match CallbackServer::start(flow) {
             Ok(server) => Some(server),
             Err(error) => {
-                prompt::remark(&format!(
-                    "{} cannot be listened on ({error}); paste what the browser shows instead.",
+                let why = match error.kind() {
+                    std::io::ErrorKind::AddrInUse => "another program, or another login, listens there".to_owned(),
+                    _ => error.to_string(),
+                };
+                say(&format!(
+                    "Note: the browser cannot come back to {} by itself:\n{why}. Paste the address that it shows in the end.\n",
                     flow.redirect()
-                ))?;
+                ));
                 None
             }
         };
         if remote {
             say(&format!("Open this URL in your LOCAL browser:\n\n{}\n", flow.address()));
-            say("After signing in, the browser shows an address that it cannot open: copy that one.");
+            say("After signing in, the browser shows an address that it cannot open.\nCopy that whole address.\n");
         } else {
             let opened = open_browser(environment, flow.address());
             say(&format!(
@@ -140,7 +145,17 @@ impl SignIn<'_> {
         let end = Instant::now() + provider.patience();
         loop {
             let mut late = false;
-            let answer = paste_prompt::ask("Paste the redirect URL here (or just wait for the browser)", &mut || {
+            let question = match (&server, remote) {
+                (None, _) => "Paste the redirect URL here",
+                (Some(_), true) => "Paste the redirect URL here, or wait if the browser can reach this machine",
+                (Some(_), false) => "Paste the redirect URL here, or just wait for the browser",
+            };
+            let came = |answer: &Option<Result<Secret, OAuthError>>| match answer {
+                Some(Ok(_)) => "The browser is back.",
+                Some(Err(_)) => "The browser is back, without a code.",
+                None => "",
+            };
+            let answer = paste_prompt::ask(question, stop, &came, &mut || {
                 if let Some(answer) = server.as_ref().and_then(CallbackServer::try_answer) {
                     return Some(Some(answer));
                 }
@@ -161,7 +176,7 @@ impl SignIn<'_> {
         }
     }
 
-    fn on_device(&self, provider: DeviceProvider, online: &Online, net: &Network) -> Result<Login, Ended> {
+    fn on_device(&self, provider: DeviceProvider, online: &Online, talk: &Conversation) -> Result<Login, Ended> {
         let environment = &self.session.state.environment;
         let remote = self.no_browser || is_remote(environment);
         let show = &mut |instructions: &Instructions| {
@@ -175,9 +190,10 @@ impl SignIn<'_> {
             if self.qr {
                 say(&qr::picture(&instructions.address));
             }
-            say(&format!("Waiting for up to {} minutes; Ctrl-C gives up.", instructions.life.as_secs().div_ceil(60)));
+            say(&format!("Waiting for up to {} minutes; Esc gives up.", instructions.life.as_secs().div_ceil(60)));
         };
-        Ok(provider.login(&online.endpoints, net, show)?)
+        let _keys = paste_prompt::EscapeWatch::start(&talk.stop);
+        Ok(provider.login(&online.endpoints, &talk.network, show)?)
     }
 }
 

@@ -32,6 +32,10 @@ pub(crate) fn renew_profile(kind: CredentialKind, provider_id: &str, id: &str) -
     let provider = option("--provider", provider_id);
     let id = option("--profile-id", id);
     match kind {
+        // Its logins ended with the service (04 section 7.4).
+        CredentialKind::OAuth if provider_id == "qwen-portal" => {
+            "openclaw onboard --auth-choice qwen-api-key".to_owned()
+        }
         CredentialKind::OAuth => {
             // Some logins of earlier versions cannot be begun any more.
             let can_sign_in = provider::find(provider_id).is_some_and(|info| {

@@ -1,8 +1,9 @@
 //! A candidate credential in words: where it stands, why it is used or not, and what helps when nothing is.
 
 use auth_core::{
-    Candidate, CandidateSource, Eligibility, EnvOrigin, Explanation, OrderSource, Outranking, Owner, Profile,
-    ProfileFile, ProviderId, RefSource, RefState, SecretRef, Standing, WindowKind, WordyDuration, profile_health,
+    Candidate, CandidateSource, CredentialKind, Eligibility, EnvOrigin, Explanation, OrderSource, Outranking, Owner,
+    Profile, ProfileFile, ProfileHealth, ProviderId, RefSource, RefState, SecretRef, Standing, WindowKind,
+    WordyDuration, profile_health,
 };
 use auth_store::{AgentAuth, STORE_FILE, State};
 
@@ -53,10 +54,18 @@ pub(crate) fn reason(state: &State, auth: &AgentAuth, explanation: &Explanation,
     };
     match &candidate.standing {
         Standing::Next => match profile.and_then(|p| advice::trouble(&profile_health(p, state.now()), state.now())) {
-            Some(trouble) => format!("used next, although it {}", trouble.replace("expired", "has expired")),
-            None => format!("used next{}", not_tried(state, auth, profile)),
+            Some(trouble) => {
+                let trouble = trouble.replace("expired", "has expired");
+                format!("used next, although it {trouble}{}", needs_you(state, profile))
+            }
+            None => format!("used next{}{}", renewed_first(state, profile), not_tried(state, auth, profile)),
         },
-        Standing::InReserve => format!("tried when those before it fail{}", not_tried(state, auth, profile)),
+        Standing::InReserve => format!(
+            "tried when those before it fail{}{}{}",
+            renewed_first(state, profile),
+            needs_you(state, profile),
+            not_tried(state, auth, profile)
+        ),
         Standing::Waiting(window) => {
             let usage = profile.and_then(|profile| auth.view.profiles.usage(&profile.id));
             let why = usage.and_then(|stats| match window.kind {
@@ -82,6 +91,25 @@ pub(crate) fn reason(state: &State, auth: &AgentAuth, explanation: &Explanation,
         },
         Standing::Unusable => "a placeholder, or the name of a variable that is not set".to_owned(),
     }
+}
+
+/// A login whose token has ended is used all the same.
+fn renewed_first(state: &State, profile: Option<&Profile>) -> &'static str {
+    let health = profile.map(|profile| profile_health(profile, state.now()));
+    let ended = health.filter(|health| health.renews_itself && has_ended(state, health));
+    ended.map_or("", |_| "; its token has expired and renews itself first")
+}
+
+/// The command that a login wants which has ended and does not renew itself.
+fn needs_you(state: &State, profile: Option<&Profile>) -> String {
+    let health = profile.filter(|profile| profile.kind() == CredentialKind::OAuth);
+    let health = health.map(|profile| profile_health(profile, state.now()));
+    let lost = health.filter(|health| !health.renews_itself && has_ended(state, health));
+    lost.map_or_else(String::new, |health| format!("; it needs you: {}", advice::renew(&health)))
+}
+
+fn has_ended(state: &State, health: &ProfileHealth) -> bool {
+    health.ends_at_ms.is_some_and(|ends| ends <= state.now().as_f64())
 }
 
 /// A reference that only a program resolves counts as good until it is used; that it was not tried must be said.

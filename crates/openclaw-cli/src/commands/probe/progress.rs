@@ -7,6 +7,7 @@ use auth_core::failure::ProbeStatus;
 use auth_probe::{Event, LiveRow};
 use unicode_width::UnicodeWidthStr;
 
+use super::super::online::WAITING;
 use super::report::{duration, look_of};
 use crate::live_lines::LiveLines;
 use crate::output::{Look, Part, part, plain, remark};
@@ -72,6 +73,11 @@ impl Progress {
                 if matches!(self.manner, Manner::Lines) {
                     self.say(at, row);
                 }
+            }
+            Event::Finishing => {
+                // What is drawn in place would be drawn over this.
+                self.manner = Manner::Silent;
+                remark(WAITING);
             }
         }
         self.draw();
