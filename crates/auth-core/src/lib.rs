@@ -44,6 +44,7 @@ pub mod failure;
 mod health;
 pub mod login_input;
 pub mod model;
+pub mod monitor;
 mod order;
 pub mod probe;
 mod profile;
