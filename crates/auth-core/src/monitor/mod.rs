@@ -5,6 +5,7 @@
 //! left behind and says which messages are due. [`Event`] is one message, [`metrics`] the same as numbers, and
 //! [`units`] the files that let a system run the monitor.
 
+mod address;
 mod event;
 mod label;
 mod length;
@@ -16,6 +17,7 @@ mod survey;
 pub mod units;
 mod words;
 
+pub use address::{Address, AddressError};
 pub use event::{Change, Event, EventKind};
 pub use label::{assign_labels, masked_account};
 pub use length::{LengthError, parse_length, written_length};
