@@ -5,6 +5,7 @@ mod commands;
 mod endpoint_check;
 mod failure;
 mod hardening;
+mod monitor_args;
 mod onboard_args;
 mod output;
 mod prompt;

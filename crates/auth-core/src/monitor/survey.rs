@@ -330,7 +330,7 @@ pub fn ask_again(item: &mut Item, ok: bool, reason: Option<&str>) {
         return;
     }
     let (status, level) = match reason {
-        Some("auth" | "auth_permanent" | "expired" | "missing_credential") => (Status::Expired, Level::Alarm),
+        Some("auth" | "auth_permanent" | "invalid_token" | "session_expired") => (Status::Expired, Level::Alarm),
         Some("billing") => (Status::Disabled, Level::Warning),
         Some("rate_limit") => (Status::Cooldown, Level::Fine),
         // No answer says nothing about the credential.

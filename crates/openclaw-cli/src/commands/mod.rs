@@ -11,6 +11,7 @@ mod choose_reference;
 mod model_list;
 mod model_names;
 mod model_settings;
+mod monitor;
 mod onboard;
 mod probe;
 mod secrets;
@@ -269,6 +270,7 @@ fn run_auth(
         Some(AuthCommand::ClearCooldown(args)) => {
             auth_cooldown::clear(&open()?, args, agent(&[&args.agent, &auth.agent]).as_deref())
         }
+        Some(AuthCommand::Monitor(args)) => monitor::run(open, &args.0, agent(&[&auth.agent]).as_deref()),
     }
 }
 

@@ -6,7 +6,7 @@ mod secrets;
 mod settings;
 
 use auth_core::config::AgentId;
-use auth_core::failure::Reason;
+use auth_core::failure::{ProbeStatus, Reason};
 use auth_core::probe::{ProbeOptions, ProbePlan, ProbeRow, Step, probe_references};
 use auth_core::secrets::Redactor;
 use auth_core::{ProfileId, ResolvedRefs, Secret, Situation};
@@ -49,6 +49,17 @@ struct ProbedRow {
     live: Option<LiveRow>,
     check: Option<&'static str>,
     warning: Option<&'static str>,
+}
+
+impl Probed {
+    /// What came of each profile that was asked: whether it works, else the class of the failure.
+    pub(crate) fn verdicts(&self) -> impl Iterator<Item = (&ProfileId, Option<&'static str>)> {
+        self.rows.iter().filter_map(|probed| {
+            let live = probed.live.as_ref()?;
+            let failure = (live.status != ProbeStatus::Ok).then(|| live.reason.map_or("unknown", Reason::as_str));
+            Some((probed.row.profile.as_ref()?, failure))
+        })
+    }
 }
 
 /// Asks the providers.
@@ -175,6 +186,17 @@ fn resolve(session: &Session, situation: &Situation<'_>) -> ResolvedRefs {
     resolver.resolve(&references)
 }
 
+/// Further certificates to trust, from `NODE_EXTRA_CA_CERTS`.
+pub(crate) fn extra_roots(session: &Session) -> Result<Option<Vec<u8>>, Failure> {
+    let Some(path) = session.state.environment.non_blank("NODE_EXTRA_CA_CERTS") else { return Ok(None) };
+    let path = session.state.layout.user_path(path);
+    let read = auth_store::Host::read(&session.host, &path, 1 << 20);
+    read.map(Some).map_err(|error| {
+        let shown = session.state.layout.shorten(&path);
+        Failure::new(format!("NODE_EXTRA_CA_CERTS: cannot read {shown}: {error}"))
+    })
+}
+
 fn send(
     session: &Session,
     jobs: Vec<Job>,
@@ -185,19 +207,7 @@ fn send(
     if jobs.is_empty() {
         return Ok(Outcome { rows: Vec::new(), cancelled: false });
     }
-    let roots = match session.state.environment.non_blank("NODE_EXTRA_CA_CERTS") {
-        None => None,
-        Some(path) => {
-            let path = session.state.layout.user_path(path);
-            let read = auth_store::Host::read(&session.host, &path, 1 << 20);
-            Some(read.map_err(|error| {
-                Failure::new(format!(
-                    "NODE_EXTRA_CA_CERTS: cannot read {}: {error}",
-                    session.state.layout.shorten(&path)
-                ))
-            })?)
-        }
-    };
+    let roots = extra_roots(session)?;
     let clients = Clients::new(roots.as_deref())
         .map_err(|why| Failure::new(format!("no secure connection can be made: {why}")))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
