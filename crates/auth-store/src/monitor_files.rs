@@ -71,10 +71,7 @@ pub fn read_monitor_memory(path: &Path, host: &dyn Host) -> Result<Memory, Monit
 /// # Errors
 ///
 /// When the state directory cannot be written.
-pub fn lock_monitor_memory<'a>(
-    path: &Path,
-    host: &'a dyn WriteHost,
-) -> Result<Option<LockGuard<'a>>, LockError> {
+pub fn lock_monitor_memory<'a>(path: &Path, host: &'a dyn WriteHost) -> Result<Option<LockGuard<'a>>, LockError> {
     if let Err(error) = make_parent(path, host) {
         return Err(LockError::Refused { path: path.to_owned(), why: error.why });
     }
@@ -90,11 +87,7 @@ pub fn lock_monitor_memory<'a>(
 /// # Errors
 ///
 /// When the directory does not allow it.
-pub fn set_bad_memory_aside(
-    _guard: &LockGuard<'_>,
-    path: &Path,
-    host: &dyn WriteHost,
-) -> Result<PathBuf, WriteError> {
+pub fn set_bad_memory_aside(_guard: &LockGuard<'_>, path: &Path, host: &dyn WriteHost) -> Result<PathBuf, WriteError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".bad");
     let bad = PathBuf::from(name);

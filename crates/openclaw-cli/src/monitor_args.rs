@@ -3,14 +3,17 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Exit codes:
   0  fine, or ended by SIGTERM with --watch
   1  a credential has expired or is missing, or a provider in use has nothing left to use
   2  a credential ends soon, or is out of use for longer than an hour
   3  a message could not be delivered (--strict-notify, --test-notify)
-Logins that renew themselves are fine. Channels may also stand in NOTIFY_NTFY, NOTIFY_WEBHOOK, NOTIFY_CMD,
-NOTIFY_NTFY_TOKEN_FILE and NOTIFY_WEBHOOK_TOKEN_FILE.")]
+Logins that renew themselves are fine. Channels may also stand in variables: NOTIFY_NTFY, NOTIFY_WEBHOOK,
+NOTIFY_CMD, NOTIFY_NTFY_TOKEN_FILE, NOTIFY_WEBHOOK_TOKEN_FILE."
+)]
 pub(crate) struct Monitor {
     #[command(flatten)]
     pub(crate) options: MonitorOptions,
@@ -43,7 +46,7 @@ pub(crate) enum MonitorFormat {
     Widget,
 }
 
-/// What a pass looks at and whom it tells.
+// What a pass looks at and whom it tells. No doc comment: clap would print it as the text of the command.
 #[derive(Clone, Debug, Default, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line, by its name")]
 pub(crate) struct MonitorOptions {

@@ -106,7 +106,10 @@ mod tests {
         assert_eq!(plain("http://x.example/secret"), AddressError::Plain("x.example".to_owned()));
         assert_eq!(plain("http://127.0.0.1.evil.example/"), AddressError::Plain("127.0.0.1.evil.example".to_owned()));
         assert_eq!(plain("https://u:p@x.example/"), AddressError::UserInfo);
-        assert_eq!((plain("ftp://x/"), plain("file:///x"), plain("x")), (AddressError::NotWeb, AddressError::NotWeb, AddressError::NotWeb));
+        assert_eq!(
+            (plain("ftp://x/"), plain("file:///x"), plain("x")),
+            (AddressError::NotWeb, AddressError::NotWeb, AddressError::NotWeb)
+        );
         assert!(Address::parse("http://x.example/", true).is_ok());
     }
 

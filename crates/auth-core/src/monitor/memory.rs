@@ -110,9 +110,8 @@ impl Memory {
     /// When it is no memory, or one of a later program.
     pub fn parse(text: &str) -> Result<Self, MemoryError> {
         // The version first: a later one may have another shape, and is not ours to judge.
-        let value: Value = serde_json::from_str(text).map_err(|error| {
-            MemoryError::Corrupt(format!("line {} column {}", error.line(), error.column()))
-        })?;
+        let value: Value = serde_json::from_str(text)
+            .map_err(|error| MemoryError::Corrupt(format!("line {} column {}", error.line(), error.column())))?;
         match value.get("version").map(Value::as_u64) {
             Some(Some(VERSION)) => {}
             Some(Some(newer)) if newer > VERSION => return Err(MemoryError::Newer(newer)),
@@ -194,8 +193,7 @@ impl Memory {
                 changed.push(change());
             }
         }
-        let kinds =
-            [(EventKind::StatusChanged, changed), (EventKind::Reminder, lasting), (EventKind::Recovered, over)];
+        let kinds = [(EventKind::StatusChanged, changed), (EventKind::Reminder, lasting), (EventKind::Recovered, over)];
         let some = kinds.into_iter().filter(|(_, changes)| !changes.is_empty());
         let event = |(kind, changes)| Event::new(kind, host, now, pass.overall(), changes);
         some.map(event).collect()

@@ -28,8 +28,7 @@ impl Message {
     pub fn of(event: &Event) -> Self {
         let mut worst_first: Vec<&super::event::Change> = event.changes.iter().collect();
         worst_first.sort_by_key(|change| std::cmp::Reverse(change.item.level));
-        let lines: Vec<String> =
-            worst_first.iter().map(|change| told(event.kind, &change.item, event.at)).collect();
+        let lines: Vec<String> = worst_first.iter().map(|change| told(event.kind, &change.item, event.at)).collect();
         let summary = match lines.as_slice() {
             [] => "Test message of the auth monitor".to_owned(),
             [one] => one.clone(),
@@ -117,10 +116,8 @@ pub fn sentence(item: &Item, now: Timestamp) -> String {
         }
         (Status::Cooldown | Status::Disabled, _) => {
             let word = if item.status == Status::Cooldown { "is in cooldown" } else { "is disabled" };
-            window.map_or_else(
-                || format!("{word}{}", reason(item)),
-                |left| format!("{word}{} for {left}", reason(item)),
-            )
+            window
+                .map_or_else(|| format!("{word}{}", reason(item)), |left| format!("{word}{} for {left}", reason(item)))
         }
         (Status::Static, _) => "has no end".to_owned(),
         (Status::Ok, _) => match (item.renews_itself, left) {

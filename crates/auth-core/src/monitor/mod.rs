@@ -14,6 +14,8 @@ mod message;
 mod metrics;
 mod status;
 mod survey;
+#[cfg(test)]
+mod tests;
 pub mod units;
 mod words;
 

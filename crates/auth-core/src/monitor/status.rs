@@ -130,10 +130,9 @@ impl Standing {
         };
         let mut standing = Self { status, level, reason: reason.map(str::to_owned), window: None, health };
         if let Some(window) = cooldown(store, profile, None, now) {
-            let stats = store.usage(&profile.id);
-            let why = stats.and_then(|stats| match window.kind {
-                WindowKind::Cooldown => stats.cooldown_reason.clone(),
-                WindowKind::Disabled => stats.disabled_reason.clone(),
+            let why = store.usage(&profile.id).and_then(|usage| match window.kind {
+                WindowKind::Cooldown => usage.cooldown_reason.clone(),
+                WindowKind::Disabled => usage.disabled_reason.clone(),
             });
             standing.add_window(window, why, profile, now, cooling_since);
         }

@@ -191,7 +191,8 @@ pub fn survey(watched: &Survey<'_>, fix: &dyn Fn(&Profile, &Standing) -> Option<
     };
 
     let in_use = if watched.configured { providers_in_use(watched) } else { BTreeSet::new() };
-    let included = || store.iter().filter(|profile| (watched.includes)(profile) && (watched.of_provider)(&profile.provider));
+    let included =
+        || store.iter().filter(|profile| (watched.includes)(profile) && (watched.of_provider)(&profile.provider));
     let mut providers: Vec<ProviderId> = included().map(|profile| profile.provider.clone()).collect();
     providers.extend(in_use.iter().map(|id| ProviderId::normalise(id)).filter(|id| (watched.of_provider)(id)));
     providers.sort_by(|a, b| collate(a.as_str(), b.as_str()));

@@ -54,10 +54,11 @@ pub fn systemd_service(job: &Job) -> String {
     let words: Vec<String> = job
         .words()
         .enumerate()
-        .map(|(at, word)| {
-            let plain = at > 0 && !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:=@,+".contains(&b));
-            if plain { word.to_owned() } else { systemd_word(word).replace('$', "$$") }
-        })
+        .map(
+            |(at, word)| {
+                if at > 0 && is_plain(word) { word.to_owned() } else { systemd_word(word).replace('$', "$$") }
+            },
+        )
         .collect();
     let _ = writeln!(text, "ExecStart={}", words.join(" "));
     text.push_str(
@@ -154,9 +155,13 @@ fn shell_command(job: &Job) -> String {
     text
 }
 
+/// Whether neither a shell nor systemd sees more in a word than its characters.
+fn is_plain(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:=@,+".contains(&b))
+}
+
 fn shell_word(word: &str) -> String {
-    let plain = !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:=@,+".contains(&b));
-    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    if is_plain(word) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 fn xml(text: &str) -> String {
@@ -170,6 +175,10 @@ pub fn env_file(variables: &[(&str, String)]) -> Option<String> {
     for (name, value) in variables {
         if value.contains(char::is_control) {
             return None;
+        }
+        if is_plain(value) {
+            let _ = writeln!(text, "{name}={value}");
+            continue;
         }
         let mut quoted = String::new();
         for c in value.chars() {

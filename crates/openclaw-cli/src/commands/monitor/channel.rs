@@ -87,9 +87,13 @@ pub(super) fn read(session: &Session, options: &MonitorOptions, tokens: bool) ->
         channels.push(Channel::Webhook { address, token: token.clone() });
     }
     let token = token_of(session, &ntfy_token, tokens && !ntfy.values.is_empty())?;
+    if ntfy.values.is_empty() {
+        return Ok(channels);
+    }
     let endpoints = Endpoints::of(&session.state.environment).map_err(Failure::new)?;
     if endpoints.is_test() {
-        session.warn(&format!("Warning: {} is set: messages for ntfy.sh stay on this machine", auth_oauth::TEST_BASE_URL));
+        session
+            .warn(&format!("Warning: {} is set: messages for ntfy.sh stay on this machine", auth_oauth::TEST_BASE_URL));
     }
     for text in &ntfy.values {
         let address = Address::ntfy(text, options.allow_http).map_err(|why| wrong(&ntfy, &why))?;

@@ -38,10 +38,7 @@ pub(super) fn look(session: &Session, settings: &Settings, memory: &Memory) -> F
             unreadable |= !reported_elsewhere;
             if !reported_elsewhere {
                 let shown = session.state.layout.shorten(&error.path);
-                found.troubles.push(format!(
-                    "{shown} {}; it is left as it is. Run: openclaw doctor",
-                    error.message
-                ));
+                found.troubles.push(format!("{shown} {}; it is left as it is. Run: openclaw doctor", error.message));
             }
         }
         if !auth.view.errors.is_empty() {
@@ -66,9 +63,8 @@ fn of_agent(
     main_is_watched: bool,
     store_unreadable: bool,
 ) -> Pass {
-    let of_provider = |provider: &ProviderId| {
-        settings.providers.is_empty() || settings.providers.contains(&provider.auth_key())
-    };
+    let of_provider =
+        |provider: &ProviderId| settings.providers.is_empty() || settings.providers.contains(&provider.auth_key());
     let is_main = *agent == AgentId::main();
     let watched = Survey {
         agent,
@@ -84,7 +80,7 @@ fn of_agent(
     survey(&watched, &|profile, standing| fix(profile, standing, settings.full_ids))
 }
 
-/// The command that helps a profile. An account does not leave in it either.
+/// The command that helps a profile.
 fn fix(profile: &Profile, standing: &Standing, full_ids: bool) -> Option<String> {
     let id = profile.id.as_str();
     let renew = advice::renew(&standing.health);
@@ -94,10 +90,13 @@ fn fix(profile: &Profile, standing: &Standing, full_ids: bool) -> Option<String>
         Status::Disabled if standing.reason.as_deref() == Some("billing") => advice::clear_cooldown(id),
         _ => renew,
     };
-    let account = masked_account(id);
-    let names_account = account != id && command.contains(id);
-    // That report shows the whole command, on this machine.
-    Some(if names_account && !full_ids { "openclaw models status".to_owned() } else { command })
+    Some(without_account(id, command, full_ids))
+}
+
+/// The command, or where it stands in full when it names an account that is not to leave this machine.
+fn without_account(id: &str, command: String, full_ids: bool) -> String {
+    let names_account = masked_account(id) != id && command.contains(id);
+    if names_account && !full_ids { "openclaw models status".to_owned() } else { command }
 }
 
 /// Asks the providers, and lays what they say over what was found.
@@ -119,16 +118,14 @@ pub(super) fn ask(session: &Session, settings: &Settings, found: &mut Found) -> 
             if let Some(item) = item {
                 ask_again(item, failure.is_none(), failure);
                 if item.level > Level::Fine && item.fix.is_none() {
-                    let profile = auth.view.profiles.get(id);
-                    item.fix = profile.map(|profile| {
+                    item.fix = auth.view.profiles.get(id).map(|profile| {
                         let health = auth_core::profile_health(profile, session.state.now());
-                        advice::renew(&health)
+                        without_account(id.as_str(), advice::renew(&health), settings.full_ids)
                     });
                 }
             }
         }
     }
-    let _ = settings;
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 mod channel;
 mod deliver;
+mod install;
 mod look;
 mod pass;
 mod report;
@@ -37,9 +38,9 @@ pub(crate) fn run(
     if let Some(command) = &args.command {
         return match command {
             MonitorCommand::Units(args) => units::print(&open()?, args, outer_agent),
-            MonitorCommand::Install(args) => units::install(&open()?, args, outer_agent),
-            MonitorCommand::Uninstall(args) => units::uninstall(&open()?, args),
-            MonitorCommand::Status(args) => units::status(&open()?, args),
+            MonitorCommand::Install(args) => install::install(&open()?, args, outer_agent),
+            MonitorCommand::Uninstall(args) => install::uninstall(&open()?, args),
+            MonitorCommand::Status(args) => unit_status::status(&open()?, args),
         };
     }
     let form = Form::of(args);

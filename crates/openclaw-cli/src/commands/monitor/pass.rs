@@ -26,6 +26,7 @@ pub(super) struct How<'a> {
 }
 
 /// What a pass found and did.
+#[expect(clippy::struct_excessive_bools, reason = "each is something else that can have happened")]
 pub(super) struct Outcome {
     pub(super) pass: Pass,
     pub(super) at: Timestamp,
@@ -68,7 +69,7 @@ pub(super) fn run(session: &Session, settings: &Settings, how: How<'_>) -> Resul
     }
     let mut memory = kept.memory;
     let mut found = look::look(session, settings, &memory);
-    if settings.probe && !how.dry_run {
+    if settings.probe {
         look::ask(session, settings, &mut found)?;
     }
     let now = session.state.now();
@@ -76,7 +77,8 @@ pub(super) fn run(session: &Session, settings: &Settings, how: How<'_>) -> Resul
     assign_labels(&mut pass.items, settings.full_ids);
 
     let watched: HashSet<String> = agents.iter().map(ToString::to_string).collect();
-    let whole: HashSet<&String> = watched.iter().filter(|id| !partly.iter().any(|p| p.as_str() == id.as_str())).collect();
+    let whole: HashSet<&String> =
+        watched.iter().filter(|id| !partly.iter().any(|p| p.as_str() == id.as_str())).collect();
     let everything = settings.agents.is_empty();
     memory.observe(&pass.items, now, &|key| {
         // Only what this pass would have seen can be gone.
@@ -141,8 +143,7 @@ fn tell(session: &Session, settings: &Settings, stop: &Stop, outcome: &mut Outco
 }
 
 fn open<'a>(session: &'a Session, path: &std::path::Path, dry_run: bool) -> Kept<'a> {
-    let mut kept =
-        Kept { memory: Memory::default(), guard: None, busy: false, troubles: Vec::new(), broken: false };
+    let mut kept = Kept { memory: Memory::default(), guard: None, busy: false, troubles: Vec::new(), broken: false };
     if !dry_run {
         match lock_monitor_memory(path, &session.host) {
             Ok(Some(guard)) => kept.guard = Some(guard),

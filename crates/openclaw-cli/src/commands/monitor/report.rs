@@ -155,7 +155,9 @@ fn render(page: &mut Page, outcome: &Outcome, settings: &Settings) {
             .map(|done| done.channel.as_str())
             .collect();
         let (verb, whom) = match (outcome.dry_run, took.is_empty()) {
-            (true, _) => ("Would tell", settings.channels.iter().map(super::channel::Channel::name).collect::<Vec<_>>()),
+            (true, _) => {
+                ("Would tell", settings.channels.iter().map(super::channel::Channel::name).collect::<Vec<_>>())
+            }
             (false, true) => ("Told nobody yet", Vec::new()),
             (false, false) => ("Told", took.into_iter().map(str::to_owned).collect()),
         };

@@ -21,7 +21,10 @@ pub(super) fn no_runner(format: Runner, cron: &str) -> Failure {
         Runner::Launchd => "this system has no launchd (there is no /bin/launchctl)",
         Runner::Cron => "this system has no cron (there is no crontab)",
     };
-    Failure::with_fix(format!("{what}; nothing was written. Cron can run the monitor with this line:\n{cron}"), "crontab -e")
+    Failure::with_fix(
+        format!("{what}; nothing was written. Cron can run the monitor with this line:\n{cron}"),
+        "crontab -e",
+    )
 }
 
 /// Runs systemctl for the user or the system.

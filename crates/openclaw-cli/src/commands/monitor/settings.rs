@@ -57,7 +57,8 @@ impl Settings {
             Some(text) => length("--warn", text)?,
             None => warn_hours(session).unwrap_or(24 * HOUR),
         };
-        let min_interval_ms = options.min_interval.as_deref().map_or(Ok(HOUR), |text| length("--min-interval", text))?;
+        let min_interval_ms =
+            options.min_interval.as_deref().map_or(Ok(HOUR), |text| length("--min-interval", text))?;
         let remind_ms = options.remind.as_deref().map_or(Ok(24 * HOUR), |text| length("--remind", text))?;
         let every = state.every_agent(&session.host);
         let mut agents = Vec::new();
@@ -94,9 +95,8 @@ pub(super) fn file(option: &str, path: &str, session: &Session) -> Result<PathBu
 }
 
 fn length(option: &str, text: &str) -> Result<i64, Failure> {
-    parse_length(text).map_err(|error| {
-        Failure::with_fix(format!("{option}: {error}"), format!("the same command with {option} 2h"))
-    })
+    parse_length(text)
+        .map_err(|error| Failure::with_fix(format!("{option}: {error}"), format!("the same command with {option} 2h")))
 }
 
 /// `--every`: at least a second.
