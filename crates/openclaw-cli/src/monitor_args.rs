@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line, by its name")]
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "\
