@@ -13,7 +13,7 @@ Exit codes:
   2  a credential ends soon, or is out of use for longer than an hour
   3  a message could not be delivered (--strict-notify, --test-notify)
 Logins that renew themselves are fine. Channels may also stand in variables: NOTIFY_NTFY, NOTIFY_WEBHOOK,
-NOTIFY_CMD, NOTIFY_NTFY_TOKEN_FILE, NOTIFY_WEBHOOK_TOKEN_FILE."
+NOTIFY_CMD; a bearer token in NOTIFY_NTFY_TOKEN, NOTIFY_WEBHOOK_TOKEN, or the same with _FILE."
 )]
 pub(crate) struct Monitor {
     #[command(flatten)]
@@ -28,7 +28,7 @@ pub(crate) struct Monitor {
     #[arg(long, value_enum)]
     pub(crate) format: Option<MonitorFormat>,
     /// The same as --format json
-    #[arg(long, conflicts_with = "format")]
+    #[arg(long)]
     pub(crate) json: bool,
     /// Say what would be sent; send and write nothing
     #[arg(long)]

@@ -232,6 +232,28 @@ fn the_threshold_and_the_watched_are_what_was_asked_for() {
 }
 
 #[test]
+fn a_probe_tells_what_no_date_says() {
+    let probed = |status: &'static str, profile: Value| {
+        let body = r#"{"choices":[{"message":{"content":"OK"},"finish_reason":"stop"}]}"#;
+        let server = Server::saying(answer(status, "content-type: application/json\r\n", body));
+        let config = json!({ "models": { "providers": { "acme": {
+            "baseUrl": server.url(), "api": "openai-completions", "models": [{ "id": "m", "name": "m" }] } } } });
+        let sandbox = home(&json!({ "acme:a": profile }), &json!({})).config(&config.to_string());
+        let quiet = monitor(&sandbox, &["--dry-run"]).code;
+        assert_eq!(server.connections(), 0, "without --probe nobody is asked");
+        let printed = document(&sandbox, &["--probe"]);
+        assert_eq!(server.asked().len(), 1);
+        let item = &printed["items"][0];
+        (quiet, printed["checkStatus"].as_i64().unwrap(), item["status"].clone(), item["reasonCode"].clone())
+    };
+    let key = || json!({ "type": "api_key", "provider": "acme", "key": CANARY });
+    assert_eq!(probed("200 OK", key()), (0, 0, json!("static"), Value::Null));
+    assert_eq!(probed("401 Unauthorized", key()), (0, 1, json!("expired"), json!("auth")));
+    assert_eq!(probed("402 Payment Required", key()), (0, 2, json!("disabled"), json!("billing")));
+    assert_eq!(probed("500 Internal Server Error", key()), (0, 0, json!("static"), Value::Null));
+}
+
+#[test]
 fn every_agent_is_watched_and_what_is_shared_is_told_of_once() {
     let store = json!({ "version": 1, "profiles": { "b:own": token("b", -10) } }).to_string();
     let sandbox = home(&json!({ "acme:a": token("acme", -10) }), &json!({}))
@@ -350,7 +372,8 @@ fn no_secret_comes_out_anywhere() {
     ] {
         // A subcommand goes before the options.
         let one = monitor(&sandbox, &[more, &channels].concat());
-        printed.push_str(&format!("{}{}", one.stdout, one.stderr));
+        printed += &one.stdout;
+        printed += &one.stderr;
     }
     let mut files = printed;
     for (path, (_, _, content)) in sandbox.tree() {
@@ -366,6 +389,20 @@ fn no_secret_comes_out_anywhere() {
     assert_eq!(mode(&env), 0o600);
     assert!(fs::read_to_string(&env).unwrap().contains(topic));
     assert!(server.asked().iter().all(|asked| asked.bearer() == bearer));
+}
+
+#[test]
+fn tokens_come_from_variables_too_and_go_with_the_units() {
+    let server = answering(&[]);
+    let sandbox = expired().env("NOTIFY_WEBHOOK_TOKEN", "hook-test-00000001").env("NOTIFY_WEBHOOK", &server.url());
+    monitor(&sandbox, &[]);
+    assert_eq!(server.asked()[0].bearer(), "hook-test-00000001");
+    assert_eq!(monitor(&sandbox, &["install", "--no-enable"]).code, 0);
+    let env = fs::read_to_string(sandbox.path(".openclaw/auth-monitor.env")).unwrap();
+    assert!(env.contains("NOTIFY_WEBHOOK_TOKEN=hook-test-00000001\n"), "{env}");
+    // What was installed is what a pass reads back.
+    let values: Vec<(&str, &str)> = env.lines().filter_map(|line| line.split_once('=')).collect();
+    assert!(values.contains(&("NOTIFY_WEBHOOK", server.url().as_str())), "{values:?}");
 }
 
 #[test]
@@ -409,8 +446,9 @@ fn killed_at_any_moment_it_leaves_whole_files() {
     let names = |dir: &str| {
         fs::read_dir(sandbox.path(dir)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap())
     };
+    let known = ["auth-monitor.json", "openclaw.json", "agents", "auth.prom", "x"];
     let left: Vec<String> =
-        names(".openclaw").chain(names("p")).filter(|name| name.contains(".tmp") || name.ends_with(".lock")).collect();
+        names(".openclaw").chain(names("p")).filter(|name| !known.contains(&name.as_str())).collect();
     assert!(left.is_empty(), "{left:?}");
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Given {
 }
 
 /// What was given, options before variables. Sensitive all of it.
-pub(super) fn given(session: &Session, options: &MonitorOptions) -> [Given; 5] {
+pub(super) fn given(session: &Session, options: &MonitorOptions) -> [Given; 7] {
     let of = |option: &'static str, variable: &'static str, own: &[String]| {
         let own: Vec<String> = own.iter().filter(|text| !text.trim().is_empty()).cloned().collect();
         let from_variable = || {
@@ -62,12 +62,15 @@ pub(super) fn given(session: &Session, options: &MonitorOptions) -> [Given; 5] {
         of("--webhook-token-file", "NOTIFY_WEBHOOK_TOKEN_FILE", &one(&options.webhook_token_file)),
         of("--ntfy", "NOTIFY_NTFY", &one(&options.ntfy)),
         of("--ntfy-token-file", "NOTIFY_NTFY_TOKEN_FILE", &one(&options.ntfy_token_file)),
+        // Tokens themselves are no arguments, which every user of the machine could read.
+        of("NOTIFY_WEBHOOK_TOKEN", "NOTIFY_WEBHOOK_TOKEN", &[]),
+        of("NOTIFY_NTFY_TOKEN", "NOTIFY_NTFY_TOKEN", &[]),
     ]
 }
 
 /// Reads and checks the channels; `tokens` says whether their files are needed already.
 pub(super) fn read(session: &Session, options: &MonitorOptions, tokens: bool) -> Result<Vec<Channel>, Failure> {
-    let [command, webhooks, webhook_token, ntfy, ntfy_token] = given(session, options);
+    let [command, webhooks, webhook_file, ntfy, ntfy_file, webhook_token, ntfy_token] = given(session, options);
     let mut channels = Vec::new();
     for text in &command.values {
         let words = split_words(text).map_err(|why| {
@@ -81,12 +84,12 @@ pub(super) fn read(session: &Session, options: &MonitorOptions, tokens: bool) ->
     let wrong = |given: &Given, why: &AddressError| {
         Failure::with_fix(format!("{}: the address {why}", given.option), "openclaw models auth monitor --help")
     };
-    let token = token_of(session, &webhook_token, tokens && !webhooks.values.is_empty())?;
+    let token = token_of(session, &webhook_file, &webhook_token, tokens && !webhooks.values.is_empty())?;
     for text in &webhooks.values {
         let address = Address::parse(text, options.allow_http).map_err(|why| wrong(&webhooks, &why))?;
         channels.push(Channel::Webhook { address, token: token.clone() });
     }
-    let token = token_of(session, &ntfy_token, tokens && !ntfy.values.is_empty())?;
+    let token = token_of(session, &ntfy_file, &ntfy_token, tokens && !ntfy.values.is_empty())?;
     if ntfy.values.is_empty() {
         return Ok(channels);
     }
@@ -105,8 +108,13 @@ pub(super) fn read(session: &Session, options: &MonitorOptions, tokens: bool) ->
     Ok(channels)
 }
 
-fn token_of(session: &Session, given: &Given, needed: bool) -> Result<Option<Secret>, Failure> {
-    let Some(text) = given.values.first() else { return Ok(None) };
+/// The bearer token of a channel: from its file, else from its variable.
+fn token_of(session: &Session, given: &Given, direct: &Given, needed: bool) -> Result<Option<Secret>, Failure> {
+    let Some(text) = given.values.first() else {
+        let token = direct.values.first().and_then(|text| Secret::new(text.as_str()).cleaned());
+        token.iter().for_each(auth_store::secrets::remember_seen);
+        return Ok(token);
+    };
     let path = file(given.option, text, session)?;
     if !needed {
         return Ok(None);

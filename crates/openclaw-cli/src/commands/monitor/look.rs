@@ -1,8 +1,8 @@
 //! Looking at every agent (spec 06 sections 7.4, 7.5 and 14.2).
 
 use auth_core::config::AgentId;
-use auth_core::monitor::{Level, Memory, Pass, Standing, Status, Survey, ask_again, masked_account, survey};
-use auth_core::{Owner, Profile, ProviderId};
+use auth_core::monitor::{Item, Level, Memory, Pass, Standing, Status, Survey, ask_again, masked_account, survey};
+use auth_core::{Owner, Profile, ProfileId, ProviderId};
 use auth_store::AgentAuth;
 
 use super::settings::Settings;
@@ -99,34 +99,33 @@ fn without_account(id: &str, command: String, full_ids: bool) -> String {
     if names_account && !full_ids { "openclaw models status".to_owned() } else { command }
 }
 
-/// Asks the providers, and lays what they say over what was found.
-pub(super) fn ask(session: &Session, settings: &Settings, found: &mut Found) -> Result<(), Failure> {
-    for agent in found.agents.clone() {
-        let ids: Vec<String> = of_agent_ids(&found.pass, &agent);
-        if ids.is_empty() || found.cancelled {
+/// Asks the providers about everything that was found, looks again, because asking may have renewed a login, and lays
+/// what they said over it.
+pub(super) fn ask(session: &Session, settings: &Settings, memory: &Memory, found: Found) -> Result<Found, Failure> {
+    let mut said: Vec<(AgentId, ProfileId, Option<&'static str>)> = Vec::new();
+    let mut cancelled = false;
+    for agent in &found.agents {
+        let ids = of_agent_ids(&found.pass, agent);
+        if ids.is_empty() || cancelled {
             continue;
         }
-        let auth = session.state.auth_of_any(&agent, &session.host);
-        let probed = probe::probe(session, &auth, Some(&agent), &ProbeSettings::of_profiles(ids))?;
-        found.cancelled |= probed.cancelled;
-        for (id, failure) in probed.verdicts() {
-            let item = found
-                .pass
-                .items
-                .iter_mut()
-                .find(|item| item.agent == agent.as_str() && item.profile_id() == Some(id.as_str()));
-            if let Some(item) = item {
-                ask_again(item, failure.is_none(), failure);
-                if item.level > Level::Fine && item.fix.is_none() {
-                    item.fix = auth.view.profiles.get(id).map(|profile| {
-                        let health = auth_core::profile_health(profile, session.state.now());
-                        without_account(id.as_str(), advice::renew(&health), settings.full_ids)
-                    });
-                }
-            }
+        let auth = session.state.auth_of_any(agent, &session.host);
+        let probed = probe::probe(session, &auth, Some(agent), &ProbeSettings::of_profiles(ids))?;
+        cancelled |= probed.cancelled;
+        said.extend(probed.verdicts().map(|(id, failure)| (agent.clone(), id.clone(), failure)));
+    }
+    let mut found = look(session, settings, memory);
+    found.cancelled = cancelled;
+    for (agent, id, failure) in said {
+        let is_it = |item: &&mut Item| item.agent == agent.as_str() && item.profile_id() == Some(id.as_str());
+        let Some(item) = found.pass.items.iter_mut().find(is_it) else { continue };
+        ask_again(item, failure.is_none(), failure);
+        if let Some(kind) = item.kind().filter(|_| item.level > Level::Fine && item.fix.is_none()) {
+            let command = advice::renew_profile(kind, &item.provider, id.as_str());
+            item.fix = Some(without_account(id.as_str(), command, settings.full_ids));
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 fn of_agent_ids(pass: &Pass, agent: &AgentId) -> Vec<String> {

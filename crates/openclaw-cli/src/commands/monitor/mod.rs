@@ -43,7 +43,7 @@ pub(crate) fn run(
             MonitorCommand::Status(args) => unit_status::status(&open()?, args),
         };
     }
-    let form = Form::of(args);
+    let form = Form::of(args)?;
     if args.watch {
         let every_ms = settings::every_ms(args.every.as_deref())?;
         return watch::run(open, args, outer_agent, form, every_ms);

@@ -24,12 +24,15 @@ pub(super) enum Form {
 }
 
 impl Form {
-    pub(super) fn of(args: &Monitor) -> Self {
-        match args.format {
-            _ if args.json => Self::Json,
-            None | Some(MonitorFormat::Text) => Self::Text,
-            Some(MonitorFormat::Json) => Self::Json,
-            Some(MonitorFormat::Widget) => Self::Widget,
+    pub(super) fn of(args: &Monitor) -> Result<Self, Failure> {
+        match (args.json, args.format) {
+            (false, None | Some(MonitorFormat::Text)) => Ok(Self::Text),
+            (true, None) | (_, Some(MonitorFormat::Json)) => Ok(Self::Json),
+            (false, Some(MonitorFormat::Widget)) => Ok(Self::Widget),
+            (true, Some(_)) => Err(Failure::with_fix(
+                "--json is --format json; choose one form",
+                "openclaw models auth monitor --json",
+            )),
         }
     }
 
