@@ -1,6 +1,6 @@
 //! What one agent's credentials look like in one pass (spec 06 section 14.2).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::collate::collate;
 use crate::config::AgentId;
@@ -191,9 +191,13 @@ pub fn survey(watched: &Survey<'_>, fix: &dyn Fn(&Profile, &Standing) -> Option<
     };
 
     let in_use = if watched.configured { providers_in_use(watched) } else { BTreeSet::new() };
-    let included =
-        || store.iter().filter(|profile| (watched.includes)(profile) && (watched.of_provider)(&profile.provider));
-    let mut providers: Vec<ProviderId> = included().map(|profile| profile.provider.clone()).collect();
+    let mut of_provider: HashMap<&str, Vec<&Profile>> = HashMap::new();
+    for profile in store.iter().filter(|profile| (watched.includes)(profile)) {
+        if (watched.of_provider)(&profile.provider) {
+            of_provider.entry(profile.provider.as_str()).or_default().push(profile);
+        }
+    }
+    let mut providers: Vec<ProviderId> = of_provider.values().map(|profiles| profiles[0].provider.clone()).collect();
     providers.extend(in_use.iter().map(|id| ProviderId::normalise(id)).filter(|id| (watched.of_provider)(id)));
     providers.sort_by(|a, b| collate(a.as_str(), b.as_str()));
     providers.dedup();
@@ -209,7 +213,7 @@ pub fn survey(watched: &Survey<'_>, fix: &dyn Fn(&Profile, &Standing) -> Option<
             usable: able.anything(),
             in_use: used,
         });
-        let mut profiles: Vec<&Profile> = included().filter(|profile| profile.provider == provider).collect();
+        let mut profiles = of_provider.remove(provider.as_str()).unwrap_or_default();
         profiles.sort_by(|a, b| collate(a.id.as_str(), b.id.as_str()));
         for profile in profiles {
             let standing = standing(profile);
