@@ -1,8 +1,8 @@
 //! Watching credentials over time (spec 06 section 14): what needs somebody, what somebody was told already, and what
 //! is told now. Values in and values out: files, clocks and channels are the caller's.
 //!
-//! [`survey`] judges what one agent sees, [`Pass`] is the verdict over all of them, [`Memory`] is what earlier passes
-//! left behind and says which messages are due. [`Event`] is one message, [`metrics`] the same as numbers, and
+//! [`survey()`] judges what one agent sees, [`Pass`] is the verdict over all of them, [`Memory`] is what earlier passes
+//! left behind and says which messages are due. [`Event`] is one message, [`metrics()`] the same as numbers, and
 //! [`units`] the files that let a system run the monitor.
 
 mod address;

@@ -101,7 +101,7 @@ fn without_account(id: &str, command: String, full_ids: bool) -> String {
 
 /// Asks the providers about everything that was found, looks again, because asking may have renewed a login, and lays
 /// what they said over it.
-pub(super) fn ask(session: &Session, settings: &Settings, memory: &Memory, found: Found) -> Result<Found, Failure> {
+pub(super) fn ask(session: &Session, settings: &Settings, memory: &Memory, found: &Found) -> Result<Found, Failure> {
     let mut said: Vec<(AgentId, ProfileId, Option<&'static str>)> = Vec::new();
     let mut cancelled = false;
     for agent in &found.agents {

@@ -70,7 +70,7 @@ pub(super) fn run(session: &Session, settings: &Settings, how: How<'_>) -> Resul
     let mut memory = kept.memory;
     let mut found = look::look(session, settings, &memory);
     if settings.probe {
-        found = look::ask(session, settings, &memory, found)?;
+        found = look::ask(session, settings, &memory, &found)?;
     }
     let now = session.state.now();
     let Found { mut pass, agents, partly, troubles, cancelled } = found;
