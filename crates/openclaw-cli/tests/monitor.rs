@@ -206,6 +206,10 @@ fn the_exit_code_says_how_bad_it_is() {
     let config = "{ agents: { defaults: { model: 'acme/m' } } }";
     let sandbox = home(&json!({ "acme:a": key("acme") }), &until(1800)).config(config);
     assert_eq!(monitor(&sandbox, &[]).code, 1, "nothing is left to use");
+    let other =
+        json!({ "acme:a": { "cooldownUntil": from_now(1800), "cooldownReason": "rate_limit", "cooldownModel": "n" } });
+    let sandbox = home(&json!({ "acme:a": key("acme") }), &other).config(config);
+    assert_eq!(monitor(&sandbox, &[]).code, 0, "another model waits");
     let sandbox = home(&json!({ "acme:a": key("acme"), "acme:b": key("acme") }), &until(1800)).config(config);
     assert_eq!(monitor(&sandbox, &[]).code, 0);
     assert_eq!(monitor(&home(&json!({}), &none).config(config), &[]).code, 1, "nothing is stored");
@@ -249,8 +253,33 @@ fn a_probe_tells_what_no_date_says() {
     let key = || json!({ "type": "api_key", "provider": "acme", "key": CANARY });
     assert_eq!(probed("200 OK", key()), (0, 0, json!("static"), Value::Null));
     assert_eq!(probed("401 Unauthorized", key()), (0, 1, json!("expired"), json!("auth")));
-    assert_eq!(probed("402 Payment Required", key()), (0, 2, json!("disabled"), json!("billing")));
+    assert_eq!(probed("402 Payment Required", key()), (0, 1, json!("disabled"), json!("billing")), "nothing is left");
     assert_eq!(probed("500 Internal Server Error", key()), (0, 0, json!("static"), Value::Null));
+}
+
+#[test]
+fn a_refused_key_that_another_covers_is_worth_a_look() {
+    let server = Server::start(|link| {
+        let good = link.request()?.bearer().ends_with("good");
+        let body = r#"{"choices":[{"message":{"content":"OK"},"finish_reason":"stop"}]}"#;
+        let status = if good { "200 OK" } else { "401 Unauthorized" };
+        link.write_all(&answer(status, "content-type: application/json\r\n", body))
+    });
+    let config = json!({
+        "agents": { "defaults": { "model": "acme/m" } },
+        "models": { "providers": { "acme": {
+            "baseUrl": server.url(), "api": "openai-completions", "models": [{ "id": "m", "name": "m" }] } } } });
+    let key = |end: &str| json!({ "type": "api_key", "provider": "acme", "key": format!("{CANARY}-{end}") });
+    let seen = |profiles: Value| {
+        let printed = document(&home(&profiles, &json!({})).config(&config.to_string()), &["--probe"]);
+        (
+            printed["checkStatus"].clone(),
+            printed["items"][0]["covered"].clone(),
+            printed["providers"][0]["usable"].clone(),
+        )
+    };
+    assert_eq!(seen(json!({ "acme:a": key("bad"), "acme:b": key("good") })), (json!(2), json!(true), json!(true)));
+    assert_eq!(seen(json!({ "acme:a": key("bad"), "acme:b": key("worse") })), (json!(1), json!(false), json!(false)));
 }
 
 #[test]

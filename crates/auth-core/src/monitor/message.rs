@@ -48,7 +48,7 @@ impl Message {
         let _ = write!(body, "host {}", event.host);
         let level = event.level();
         Self {
-            title: title(event, level),
+            title: title(event),
             priority: match (event.kind, level) {
                 (EventKind::Recovered | EventKind::Test, _) | (_, Level::Fine) => "default",
                 (_, Level::Alarm) => "urgent",
@@ -65,14 +65,17 @@ impl Message {
     }
 }
 
-fn title(event: &Event, level: Level) -> String {
+fn title(event: &Event) -> String {
+    let credentials = |n: usize| if n == 1 { "1 credential".to_owned() } else { format!("{n} credentials") };
+    let verb = |n: usize, word: &str| if n == 1 { format!("{word}s") } else { word.to_owned() };
     let count = event.changes.len();
-    let (noun, s) = if count == 1 { ("credential", "s") } else { ("credentials", "") };
-    let what = match (event.kind, level) {
-        (EventKind::Test, _) => return "OpenClaw: test message".to_owned(),
-        (EventKind::Recovered, _) => format!("{count} {noun} work{s} again"),
-        (_, Level::Alarm) => format!("{count} {noun} need{s} you"),
-        _ => format!("{count} {noun} may need you soon"),
+    let now = event.changes.iter().filter(|change| change.item.level == Level::Alarm).count();
+    let what = match (event.kind, now, count - now) {
+        (EventKind::Test, ..) => return "OpenClaw: test message".to_owned(),
+        (EventKind::Recovered, ..) => format!("{} {} again", credentials(count), verb(count, "work")),
+        (_, 0, soon) => format!("{} {} you soon", credentials(soon), verb(soon, "need")),
+        (_, now, 0) => format!("{} {} you", credentials(now), verb(now, "need")),
+        (_, now, soon) => format!("{} {} you, {soon} soon", credentials(now), verb(now, "need")),
     };
     let still = if event.kind == EventKind::Reminder { " reminder" } else { "" };
     format!("OpenClaw{still}: {what}")

@@ -27,7 +27,7 @@ pub use memory::{Memory, MemoryError, Remembered, Timing};
 pub use message::{Message, sentence};
 pub use metrics::metrics;
 pub use status::{Level, Standing, Status};
-pub use survey::{Item, Pass, ProviderState, Subject, Survey, ask_again, survey};
+pub use survey::{Answer, Item, Pass, ProviderState, Subject, Survey, survey};
 pub use words::{WordsError, split_words};
 
 /// How long a login may be past its end before it is taken for one that does not renew itself: 24 hours, in

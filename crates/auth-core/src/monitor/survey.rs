@@ -1,12 +1,12 @@
 //! What one agent's credentials look like in one pass (spec 06 section 14.2).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::collate::collate;
 use crate::config::AgentId;
 use crate::credential::CredentialKind;
 use crate::explain::{self, CandidateSource, Explanation, explain};
-use crate::profile::Profile;
+use crate::profile::{Profile, ProfileId};
 use crate::provider::ProviderId;
 use crate::source::Situation;
 use crate::status::ModelsInUse;
@@ -47,6 +47,8 @@ pub struct Item {
     pub level: Level,
     /// Whether another profile of the provider does its work meanwhile.
     pub covered: bool,
+    /// Whether a request could be made with it now.
+    pub usable: bool,
     /// Why, as a code.
     pub reason: Option<String>,
     /// The end of the credential, in milliseconds since the epoch.
@@ -94,6 +96,7 @@ impl Item {
             status,
             level,
             covered: false,
+            usable: false,
             reason: None,
             ends_at_ms: None,
             unusable: None,
@@ -135,6 +138,8 @@ pub struct ProviderState {
     pub usable: bool,
     /// Whether a configured model of the agent needs it.
     pub in_use: bool,
+    /// Whether something that is no item of this agent could be used: a variable, or a profile of main.
+    pub(super) elsewhere: bool,
 }
 
 /// What is watched and how.
@@ -190,7 +195,7 @@ pub fn survey(watched: &Survey<'_>, fix: &dyn Fn(&Profile, &Standing) -> Option<
         Standing::of(profile, store, watched.warn_ms, now, since)
     };
 
-    let in_use = if watched.configured { providers_in_use(watched) } else { BTreeSet::new() };
+    let in_use = if watched.configured { models_in_use(watched) } else { BTreeMap::new() };
     let mut of_provider: HashMap<&str, Vec<&Profile>> = HashMap::new();
     for profile in store.iter().filter(|profile| (watched.includes)(profile)) {
         if (watched.of_provider)(&profile.provider) {
@@ -198,22 +203,27 @@ pub fn survey(watched: &Survey<'_>, fix: &dyn Fn(&Profile, &Standing) -> Option<
         }
     }
     let mut providers: Vec<ProviderId> = of_provider.values().map(|profiles| profiles[0].provider.clone()).collect();
-    providers.extend(in_use.iter().map(|id| ProviderId::normalise(id)).filter(|id| (watched.of_provider)(id)));
+    providers.extend(in_use.keys().map(|id| ProviderId::normalise(id)).filter(|id| (watched.of_provider)(id)));
     providers.sort_by(|a, b| collate(a.as_str(), b.as_str()));
     providers.dedup();
 
     let mut pass = Pass::default();
     for provider in providers {
-        let explanation = explain(&watched.situation, &provider, None);
-        let able = Able::of(&explanation, |id| store.get(id).map(&standing));
-        let used = in_use.contains(provider.as_str());
+        let models = in_use.get(provider.as_str());
+        let used = models.is_some();
+        // A pause for one model does not keep the others from being used.
+        let mut able = Able::default();
+        for model in models.map_or_else(|| vec![None], |ids| ids.iter().map(|id| Some(id.as_str())).collect()) {
+            able.add(&explain(&watched.situation, &provider, model), |id| store.get(id).map(&standing));
+        }
+        let mut profiles = of_provider.remove(provider.as_str()).unwrap_or_default();
         pass.providers.push(ProviderState {
             agent: agent.to_owned(),
             provider: provider.to_string(),
             usable: able.anything(),
             in_use: used,
+            elsewhere: able.other || able.profiles.iter().any(|id| !profiles.iter().any(|own| own.id.as_str() == id)),
         });
-        let mut profiles = of_provider.remove(provider.as_str()).unwrap_or_default();
         profiles.sort_by(|a, b| collate(a.id.as_str(), b.id.as_str()));
         for profile in profiles {
             let standing = standing(profile);
@@ -243,6 +253,7 @@ fn item(agent: &str, profile: &Profile, standing: Standing, able: &Able, used: b
     Item {
         provider: profile.provider.to_string(),
         covered,
+        usable: able.profiles.contains(profile.id.as_str()),
         reason: standing.reason,
         ends_at_ms: standing.health.ends_at_ms,
         unusable: standing.window.map(|(window, why)| (window.until_ms, why)),
@@ -274,28 +285,27 @@ fn provider_item(
 }
 
 /// What a provider's next request could be made with.
+#[derive(Default)]
 struct Able {
-    profiles: Vec<String>,
+    profiles: BTreeSet<String>,
     other: bool,
 }
 
 impl Able {
-    fn of(explanation: &Explanation, standing: impl Fn(&crate::profile::ProfileId) -> Option<Standing>) -> Self {
+    fn add(&mut self, explanation: &Explanation, standing: impl Fn(&ProfileId) -> Option<Standing>) {
         let open = |candidate: &&explain::Candidate| {
             matches!(candidate.standing, explain::Standing::Next | explain::Standing::InReserve)
         };
-        let mut able = Self { profiles: Vec::new(), other: false };
         for candidate in explanation.candidates.iter().filter(open) {
             match &candidate.source {
                 CandidateSource::Profile(id) => {
                     if standing(id).is_some_and(|standing| standing.level < Level::Alarm) {
-                        able.profiles.push(id.to_string());
+                        self.profiles.insert(id.to_string());
                     }
                 }
-                _ => able.other = true,
+                _ => self.other = true,
             }
         }
-        able
     }
 
     fn anything(&self) -> bool {
@@ -307,43 +317,91 @@ impl Able {
     }
 }
 
-/// The providers that configured models need. The built-in default counts only where somebody has stored something
+/// The models that are configured, by provider. The built-in default counts only where somebody has stored something
 /// for it: nobody chose it.
-fn providers_in_use(watched: &Survey<'_>) -> BTreeSet<String> {
+fn models_in_use(watched: &Survey<'_>) -> BTreeMap<String, BTreeSet<String>> {
     let Situation { config, store, .. } = watched.situation;
     let models = ModelsInUse::of(config, Some(watched.agent));
-    let built_in = (!models.configured).then(|| models.resolved_default.provider_id());
-    let roles = models.roles(config).into_iter().enumerate();
-    let providers = roles.map(|(at, (_, model))| (at, model.provider_id()));
-    let chosen = providers.filter(|(at, provider)| {
-        let nobody_chose = *at == 0 && built_in.as_ref() == Some(provider);
-        !nobody_chose || store.of_provider(&provider.auth_key()).next().is_some()
-    });
-    chosen.map(|(_, provider)| provider.to_string()).collect()
+    let mut in_use: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (at, (_, model)) in models.roles(config).into_iter().enumerate() {
+        let provider = model.provider_id();
+        let nobody_chose = at == 0 && !models.configured;
+        if !nobody_chose || store.of_provider(&provider.auth_key()).next().is_some() {
+            in_use.entry(provider.to_string()).or_default().insert(model.model);
+        }
+    }
+    in_use
 }
 
-/// What a live probe said about a profile, laid over what its store says (spec 03).
-pub fn ask_again(item: &mut Item, ok: bool, reason: Option<&str>) {
-    if ok {
-        // It has just worked: renewed, or out of its window.
-        let was_over = item.status == Status::Expired || item.status == Status::Missing;
-        if was_over || item.status.is_window() {
-            (item.status, item.level, item.reason) = (Status::Ok, Level::Fine, None);
-            (item.fix, item.covered) = (None, false);
-            item.unusable = None;
+/// What a live probe said about one profile (spec 03).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The agent that was asked for.
+    pub agent: String,
+    /// The profile.
+    pub id: String,
+    /// The class of the failure; none when it works.
+    pub failure: Option<&'static str>,
+}
+
+impl Pass {
+    /// Lays what live probes said over what the stores say, and looks again at who stands in for whom.
+    pub fn lay_over(&mut self, answers: &[Answer]) {
+        for answer in answers {
+            let is_it = |item: &&mut Item| item.agent == answer.agent && item.profile_id() == Some(answer.id.as_str());
+            if let Some(item) = self.items.iter_mut().find(is_it) {
+                item.answered(answer.failure);
+            }
         }
-        return;
+        for provider in &mut self.providers {
+            let key = ProviderId::normalise(&provider.provider).auth_key();
+            let is_of =
+                |item: &Item| item.agent == provider.agent && ProviderId::normalise(&item.provider).auth_key() == key;
+            let able: Vec<String> =
+                self.items.iter().filter(|item| is_of(item) && item.usable).map(Item::key).collect();
+            provider.usable = provider.elsewhere || !able.is_empty();
+            for item in self.items.iter_mut().filter(|item| is_of(item) && item.profile_id().is_some()) {
+                let other = provider.elsewhere || able.iter().any(|key| *key != item.key());
+                match item.status {
+                    Status::Expired | Status::Missing => {
+                        item.covered = other;
+                        item.level = if other { Level::Warning } else { Level::Alarm };
+                    }
+                    Status::Disabled | Status::Cooldown if item.level == Level::Warning => {
+                        item.covered = other;
+                        if provider.in_use && !provider.usable {
+                            item.level = Level::Alarm;
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
     }
-    let (status, level) = match reason {
-        Some("auth" | "auth_permanent" | "invalid_token" | "session_expired") => (Status::Expired, Level::Alarm),
-        Some("billing") => (Status::Disabled, Level::Warning),
-        Some("rate_limit") => (Status::Cooldown, Level::Fine),
-        // No answer says nothing about the credential.
-        _ => return,
-    };
-    if level >= item.level && !(level == Level::Fine && item.level == Level::Fine && item.status.is_window()) {
-        item.status = status;
-        item.level = if item.covered { level.min(Level::Warning) } else { level };
-        item.reason = reason.map(str::to_owned);
+}
+
+impl Item {
+    fn answered(&mut self, failure: Option<&'static str>) {
+        let (status, level) = match failure {
+            None => {
+                // It has just worked: renewed, or out of its window.
+                if matches!(self.status, Status::Expired | Status::Missing) || self.status.is_window() {
+                    (self.status, self.level, self.reason) = (Status::Ok, Level::Fine, None);
+                    (self.fix, self.unusable, self.covered) = (None, None, false);
+                }
+                self.usable = true;
+                return;
+            }
+            Some("auth" | "auth_permanent" | "invalid_token" | "session_expired") => (Status::Expired, Level::Alarm),
+            Some("billing") => (Status::Disabled, Level::Warning),
+            Some("rate_limit") => (Status::Cooldown, Level::Fine),
+            // No answer says nothing about the credential.
+            Some(_) => return,
+        };
+        self.usable = false;
+        let known_worse = matches!(self.status, Status::Expired | Status::Missing) || self.status.is_window();
+        if level > self.level || !known_worse && level >= self.level {
+            (self.status, self.level, self.reason) = (status, level, failure.map(str::to_owned));
+        }
     }
 }

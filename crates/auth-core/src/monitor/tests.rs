@@ -239,6 +239,7 @@ fn metrics_say_what_the_pass_says() {
         provider: provider.to_owned(),
         usable,
         in_use: true,
+        elsewhere: false,
     };
     seen.providers = vec![state("anthropic", false), state("groq", true)];
     let mut memory = Memory::default();

@@ -1,7 +1,7 @@
 //! Looking at every agent (spec 06 sections 7.4, 7.5 and 14.2).
 
 use auth_core::config::AgentId;
-use auth_core::monitor::{Item, Level, Memory, Pass, Standing, Status, Survey, ask_again, masked_account, survey};
+use auth_core::monitor::{Answer, Level, Memory, Pass, Standing, Status, Survey, masked_account, survey};
 use auth_core::{Owner, Profile, ProfileId, ProviderId};
 use auth_store::AgentAuth;
 
@@ -102,7 +102,7 @@ fn without_account(id: &str, command: String, full_ids: bool) -> String {
 /// Asks the providers about everything that was found, looks again, because asking may have renewed a login, and lays
 /// what they said over it.
 pub(super) fn ask(session: &Session, settings: &Settings, memory: &Memory, found: &Found) -> Result<Found, Failure> {
-    let mut said: Vec<(AgentId, ProfileId, Option<&'static str>)> = Vec::new();
+    let mut answers: Vec<Answer> = Vec::new();
     let mut cancelled = false;
     for agent in &found.agents {
         let ids = of_agent_ids(&found.pass, agent);
@@ -112,17 +112,19 @@ pub(super) fn ask(session: &Session, settings: &Settings, memory: &Memory, found
         let auth = session.state.auth_of_any(agent, &session.host);
         let probed = probe::probe(session, &auth, Some(agent), &ProbeSettings::of_profiles(ids))?;
         cancelled |= probed.cancelled;
-        said.extend(probed.verdicts().map(|(id, failure)| (agent.clone(), id.clone(), failure)));
+        let answer = |(id, failure): (&ProfileId, _)| Answer { agent: agent.to_string(), id: id.to_string(), failure };
+        answers.extend(probed.verdicts().map(answer));
     }
     let mut found = look(session, settings, memory);
     found.cancelled = cancelled;
-    for (agent, id, failure) in said {
-        let is_it = |item: &&mut Item| item.agent == agent.as_str() && item.profile_id() == Some(id.as_str());
-        let Some(item) = found.pass.items.iter_mut().find(is_it) else { continue };
-        ask_again(item, failure.is_none(), failure);
-        if let Some(kind) = item.kind().filter(|_| item.level > Level::Fine && item.fix.is_none()) {
-            let command = advice::renew_profile(kind, &item.provider, id.as_str());
-            item.fix = Some(without_account(id.as_str(), command, settings.full_ids));
+    found.pass.lay_over(&answers);
+    for item in &mut found.pass.items {
+        if item.level == Level::Fine || item.fix.is_some() {
+            continue;
+        }
+        if let (Some(kind), Some(id)) = (item.kind(), item.profile_id()) {
+            let command = advice::renew_profile(kind, &item.provider, id);
+            item.fix = Some(without_account(id, command, settings.full_ids));
         }
     }
     Ok(found)

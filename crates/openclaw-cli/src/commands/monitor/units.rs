@@ -145,7 +145,11 @@ fn owner_of_state(session: &Session) -> Option<u32> {
 fn channels(session: &Session, args: &Units) -> Result<(Option<String>, Vec<&'static str>), Failure> {
     let mut variables: Vec<(&'static str, String)> = Vec::new();
     for given in given(session, &args.options).iter().filter(|given| !given.values.is_empty()) {
-        let mut value = given.values.join(" ");
+        // Blanks separate addresses there; in one they are written otherwise.
+        let one = |text: &String| {
+            if given.variable == "NOTIFY_WEBHOOK" { text.trim().replace(' ', "%20") } else { text.trim().to_owned() }
+        };
+        let mut value = given.values.iter().map(one).collect::<Vec<_>>().join(" ");
         if given.variable.ends_with("_FILE") {
             value = session.state.layout.user_path(&value).display().to_string();
         }
