@@ -130,6 +130,22 @@ fn one_channel_that_takes_it_is_enough() {
 }
 
 #[test]
+fn passes_at_the_same_time_tell_once() {
+    let sandbox = expired();
+    let server = Server::start(|link| {
+        link.request()?;
+        std::thread::sleep(Duration::from_millis(300));
+        link.write_all(&answer("200 OK", "", "{}"))
+    });
+    let hook = server.url();
+    let arguments = ["models", "auth", "monitor", "--webhook", &hook];
+    let mut passes: Vec<_> =
+        (0..4).map(|_| sandbox.command(&arguments).stdout(Stdio::null()).spawn().unwrap()).collect();
+    assert!(passes.iter_mut().all(|pass| pass.wait().unwrap().code() == Some(1)));
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[test]
 fn what_is_mended_is_told_once_and_what_is_removed_is_not() {
     let sandbox = home(&json!({ "acme:a": token("acme", -10), "other:b": token("other", -10) }), &json!({}));
     let server = answering(&[]);

@@ -14,6 +14,9 @@ use super::survey::{Item, Pass};
 /// The version of the file that is written.
 const VERSION: u64 = 1;
 
+/// How far clocks may disagree before what one of them wrote is not believed: 24 hours, in milliseconds.
+const CLOCK_SLACK_MS: i64 = 86_400_000;
+
 /// How often something is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
@@ -174,8 +177,11 @@ impl Memory {
             let from = known.notified_status.clone().or_else(|| known.previous.clone());
             let change = || Change { item: item.clone(), from };
             let passed = |at: Option<i64>, ms: i64| {
-                // A time that lies ahead was written by a clock that was wrong.
-                at.is_none_or(|at| at > now.as_ms() || now.as_ms().saturating_sub(at) >= ms)
+                // A time that lies far ahead was written by a clock that was wrong.
+                at.is_none_or(|at| {
+                    let ago = now.as_ms().saturating_sub(at);
+                    ago >= ms || ago < -CLOCK_SLACK_MS
+                })
             };
             if item.level == Level::Fine {
                 if told.is_some() {

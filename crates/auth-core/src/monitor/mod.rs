@@ -6,6 +6,7 @@
 //! [`units`] the files that let a system run the monitor.
 
 mod address;
+mod answers;
 mod event;
 mod label;
 mod length;
@@ -20,6 +21,7 @@ pub mod units;
 mod words;
 
 pub use address::{Address, AddressError};
+pub use answers::Answer;
 pub use event::{Change, Event, EventKind};
 pub use label::{assign_labels, masked_account};
 pub use length::{LengthError, parse_length, written_length};
@@ -27,7 +29,7 @@ pub use memory::{Memory, MemoryError, Remembered, Timing};
 pub use message::{Message, sentence};
 pub use metrics::metrics;
 pub use status::{Level, Standing, Status};
-pub use survey::{Answer, Item, Pass, ProviderState, Subject, Survey, survey};
+pub use survey::{Item, Pass, ProviderState, Subject, Survey, survey};
 pub use words::{WordsError, split_words};
 
 /// How long a login may be past its end before it is taken for one that does not renew itself: 24 hours, in

@@ -104,6 +104,16 @@ fn losing_the_cover_is_worse() {
 }
 
 #[test]
+fn a_clock_that_was_wrong_does_not_silence_for_ever() {
+    let mut memory = Memory::default();
+    let expired = pass(vec![item("a:x", Status::Expired, false)]);
+    step(&mut memory, &expired, TIMING, START + 1000 * 24 * HOUR, true);
+    assert_eq!(kinds(&step(&mut memory, &expired, TIMING, START, true)), ["auth.reminder"]);
+    // Two passes at once, of which the later one looked at the clock first.
+    assert_eq!(step(&mut memory, &expired, TIMING, START - 1000, true), vec![]);
+}
+
+#[test]
 fn no_reminder_when_none_is_wanted() {
     let never = Timing { remind_ms: 0, ..TIMING };
     let mut memory = Memory::default();

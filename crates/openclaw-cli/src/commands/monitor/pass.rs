@@ -72,7 +72,8 @@ pub(super) fn run(session: &Session, settings: &Settings, how: How<'_>) -> Resul
     if settings.probe {
         found = look::ask(session, settings, &memory, &found)?;
     }
-    let now = session.state.now();
+    // Not when this pass began: it may have waited for another one, which has told meanwhile.
+    let now = session.host.now();
     let Found { mut pass, agents, partly, troubles, cancelled } = found;
     assign_labels(&mut pass.items, settings.full_ids);
 
