@@ -141,7 +141,8 @@ pub fn is_refused_in_workspace(name: &str) -> bool {
         "UV_PYTHON",
     ];
     // Every `OPENCLAW_` and `PI_` name: the reference lists single ones and so misses new switches.
-    const PREFIXES: &[&str] = &["ANTHROPIC_API_KEY_", "OPENAI_API_KEY_", "OPENCLAW_", "PI_"];
+    // `NOTIFY_` names commands that run and addresses that are told of accounts.
+    const PREFIXES: &[&str] = &["ANTHROPIC_API_KEY_", "NOTIFY_", "OPENAI_API_KEY_", "OPENCLAW_", "PI_"];
     const SUFFIXES: &[&str] = &["_BASE_URL", "_BASE_URLS", "_ENDPOINT", "_HOST"];
     let name = name.to_uppercase();
     EXACT.contains(&name.as_str())

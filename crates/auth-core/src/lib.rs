@@ -46,6 +46,7 @@ pub mod forecast;
 mod health;
 pub mod login_input;
 pub mod model;
+pub mod monitor;
 mod order;
 pub mod probe;
 mod profile;

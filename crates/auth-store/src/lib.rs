@@ -38,6 +38,7 @@ mod json5_edit;
 mod layout;
 mod lock;
 mod login_shell;
+mod monitor_files;
 mod profiles_file;
 mod program;
 mod replace;
@@ -57,8 +58,12 @@ pub use host::{Host, MapHost, Overlay, RealHost};
 pub use layout::StateLayout;
 pub use lock::{LockError, LockGuard, iso_time, lock, lock_unless};
 pub use login_shell::{LoginShell, LoginShellError};
+pub use monitor_files::{
+    MonitorMemoryError, lock_monitor_memory, monitor_env_path, monitor_memory_path, read_monitor_memory,
+    set_bad_memory_aside, write_private, write_public,
+};
 pub use profiles_file::{STORE_FILE, StoreError, StoreView, read_view};
-pub use program::{Ended, Ending, Program};
+pub use program::{Ended, Ending, Program, end_well_on_terminate};
 pub use replace::{WriteError, replace};
 pub use secure_file::{FileFacts, PathFacts, PathKind};
 pub use sessions::{SessionError, SessionStore, Transcript, TranscriptMessage, day_began_ms};

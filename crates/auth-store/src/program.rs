@@ -119,6 +119,14 @@ pub(crate) fn run_all(programs: &[Program<'_>], at_once: usize) -> Vec<Ended> {
 #[derive(Clone, Copy)]
 struct Exit(Option<i32>);
 
+/// Whether being asked to end is the usual end of this process.
+static ENDS_WELL: AtomicBool = AtomicBool::new(false);
+
+/// From now on SIGTERM while programs run ends this process with code 0: it is how a service is stopped.
+pub fn end_well_on_terminate() {
+    ENDS_WELL.store(true, Ordering::SeqCst);
+}
+
 /// Notices that we are asked to end while programs run.
 struct Interrupt {
     flags: Vec<(i32, Arc<AtomicBool>, SigId)>,
@@ -141,6 +149,9 @@ impl Interrupt {
 
     /// Ends this process as the signal would have.
     fn end_us(signal: i32) {
+        if signal == signal_hook::consts::SIGTERM && ENDS_WELL.load(Ordering::SeqCst) {
+            std::process::exit(0);
+        }
         let _ = signal_hook::low_level::emulate_default_handler(signal);
     }
 }

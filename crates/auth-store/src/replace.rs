@@ -36,6 +36,29 @@ pub fn replace(guard: &LockGuard<'_>, path: &Path, bytes: &[u8], host: &dyn Writ
     Staged::prepare(guard, path, bytes, host)?.publish(host)
 }
 
+/// Replaces a file that others read, through a link if it is one, and gives it this mode. It has no lock: each writer's
+/// content is whole, and the last one stays.
+pub(crate) fn replace_open(path: &Path, bytes: &[u8], mode: u32, host: &dyn WriteHost) -> Result<(), WriteError> {
+    let fail = |error: &io::Error| WriteError::new(path, error);
+    let target = resolve_link(path).map_err(|error| fail(&error))?;
+    remove_orphans(&target, host);
+    let temporary = temporary_name(&target, host);
+    let staged = Staged { path: path.to_owned(), target, temporary };
+    let write = || {
+        let file = host.create(&staged.temporary)?;
+        host.write(&file, bytes)?;
+        host.set_mode(&staged.temporary, mode)?;
+        host.sync(&file)
+    };
+    match write() {
+        Ok(()) => staged.publish(host),
+        Err(error) => {
+            staged.discard(host);
+            Err(fail(&error))
+        }
+    }
+}
+
 /// Replaces or makes several files: all of them, or none. Their new content is on the disk before the first of them
 /// takes its place; when a later one cannot, the earlier ones get their old content back.
 ///

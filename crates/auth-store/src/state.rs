@@ -165,6 +165,28 @@ impl State {
         }
     }
 
+    /// The credentials of an agent that may be one that the config does not have any more.
+    pub fn auth_of_any(&self, agent: &AgentId, host: &dyn Host) -> AgentAuth {
+        let dir = self.layout.agent_dir(&self.config, agent);
+        self.auth_of(Some(agent.clone()), dir, host)
+    }
+
+    /// Every agent: those of the config, the default one first, then those that only have a store on the disk.
+    pub fn every_agent(&self, host: &dyn Host) -> Vec<AgentId> {
+        let mut agents = vec![self.config.default_agent().0];
+        agents.extend(self.config.known_agents());
+        for dir in host.names_in(&self.layout.state_dir().join("agents")) {
+            let Some(name) = dir.file_name().and_then(|name| name.to_str()) else { continue };
+            let id = AgentId::normalise(name);
+            if id.as_str() == name && host.exists(&dir.join("agent").join(STORE_FILE)) {
+                agents.push(id);
+            }
+        }
+        let mut seen = std::collections::HashSet::new();
+        agents.retain(|id| seen.insert(id.clone()));
+        agents
+    }
+
     fn auth_of(&self, agent: Option<AgentId>, dir: PathBuf, host: &dyn Host) -> AgentAuth {
         let view = read_view(&dir, &self.layout, host);
         let resolver = Resolver::new(&self.config.secrets, &self.environment, &self.layout, host, ExecPolicy::Never);

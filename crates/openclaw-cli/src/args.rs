@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::monitor_args::Monitor;
 use crate::onboard_args::{Configure, Deferred, Onboard};
 use crate::secrets_args::Secrets;
 
@@ -362,6 +363,8 @@ pub(crate) enum AuthCommand {
     Remove(Remove),
     /// Let profiles be used again that are in cooldown or disabled
     ClearCooldown(ClearCooldown),
+    /// Watch the credentials: messages, metrics, and a timer that does it by itself
+    Monitor(Box<Deferred<Monitor>>),
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ mod endpoint_check;
 mod failure;
 mod hardening;
 mod live_lines;
+mod monitor_args;
 mod onboard_args;
 mod output;
 mod paste_prompt;

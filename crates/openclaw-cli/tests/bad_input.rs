@@ -26,6 +26,10 @@ const READING: &[&[&str]] = &[
     &["models", "aliases", "list"],
     &["models", "fallbacks", "list", "--json"],
     &["models", "image-fallbacks", "list"],
+    &["models", "auth", "monitor", "--dry-run"],
+    &["models", "auth", "monitor", "--dry-run", "--json"],
+    &["models", "auth", "monitor", "status"],
+    &["models", "auth", "monitor", "units"],
 ];
 
 /// Runs every reading command, checks that nothing changed, and gives what each printed.

@@ -27,7 +27,7 @@ pub use keeper::{
 };
 pub use migrate::{Destination, MigrateError, Migration, Move, MoveTo, migrate};
 pub use resolver::{ExecPolicy, OwnHelper, Resolver, report_references};
-pub use seen::{has_seen, without_seen};
+pub use seen::{has_seen, remember_seen, without_seen};
 
 /// The directories of all agents: main's, those that exist, those that the config names. One that several paths lead
 /// to is there once.

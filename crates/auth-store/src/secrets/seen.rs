@@ -1,22 +1,25 @@
 //! The secrets that this process has resolved, so that a last look at everything it prints can hide them
 //! (spec 05 section 14).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 
-use auth_core::Secret;
+use auth_core::{Fingerprint, Secret};
 
 /// Shorter ones would garble any text.
 const SHORTEST: usize = 8;
 
 static SEEN: Mutex<Vec<Secret>> = Mutex::new(Vec::new());
+/// What is in there already: a program that reads again and again must not grow.
+static KNOWN: Mutex<BTreeSet<Fingerprint>> = Mutex::new(BTreeSet::new());
 
-/// Notes a secret.
-pub(crate) fn remember_seen(secret: &Secret) {
+/// Notes a secret, so that nothing printed later shows it.
+pub fn remember_seen(secret: &Secret) {
     if secret.reveal().trim().chars().count() < SHORTEST {
         return;
     }
-    if let Ok(mut seen) = SEEN.lock() {
+    let is_new = KNOWN.lock().is_ok_and(|mut known| known.insert(secret.fingerprint()));
+    if is_new && let Ok(mut seen) = SEEN.lock() {
         seen.push(secret.clone());
     }
 }

@@ -16,6 +16,7 @@ mod choose_reference;
 mod model_list;
 mod model_names;
 mod model_settings;
+mod monitor;
 mod onboard;
 mod online;
 mod probe;
@@ -293,6 +294,7 @@ fn run_auth(
         Some(AuthCommand::ClearCooldown(args)) => {
             auth_cooldown::clear(&open()?, args, agent(&[&args.agent, &auth.agent]).as_deref())
         }
+        Some(AuthCommand::Monitor(args)) => monitor::run(open, &args.0, agent(&[&auth.agent]).as_deref()),
     }
 }
 

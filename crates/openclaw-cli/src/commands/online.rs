@@ -40,19 +40,7 @@ impl Online {
         if endpoints.is_test() {
             crate::output::remark(&format!("Warning: {TEST_BASE_URL} is set: requests stay on this machine"));
         }
-        let roots = match session.state.environment.non_blank("NODE_EXTRA_CA_CERTS") {
-            None => None,
-            Some(path) => {
-                let path = session.state.layout.user_path(path);
-                let read = session.host.read(&path, 1 << 20);
-                Some(read.map_err(|error| {
-                    let shown = session.state.layout.shorten(&path);
-                    Failure::new(format!("NODE_EXTRA_CA_CERTS: cannot read {shown}: {error}"))
-                })?)
-            }
-        };
-        let clients = Clients::new(roots.as_deref(), &Proxies::of(&session.state.environment))
-            .map_err(|why| Failure::new(format!("no secure connection can be made: {why}")))?;
+        let clients = clients(session)?;
         let clients = if endpoints.is_test() { clients.loopback_only() } else { clients };
         let minimax = auth_core::ProviderId::normalise("minimax-portal");
         let minimax_base_url = session.state.config.provider(&minimax).and_then(|entry| entry.base_url.clone());
@@ -103,6 +91,27 @@ pub(crate) struct Conversation {
     pub(crate) network: Network,
     /// Set when the user gives it up.
     pub(crate) stop: Arc<AtomicBool>,
+}
+
+/// The HTTP clients, with the certificates and proxies that the environment names.
+///
+/// # Errors
+///
+/// When a variable has a value that cannot be used.
+pub(crate) fn clients(session: &Session) -> Result<Clients, Failure> {
+    let roots = match session.state.environment.non_blank("NODE_EXTRA_CA_CERTS") {
+        None => None,
+        Some(path) => {
+            let path = session.state.layout.user_path(path);
+            let read = session.host.read(&path, 1 << 20);
+            Some(read.map_err(|error| {
+                let shown = session.state.layout.shorten(&path);
+                Failure::new(format!("NODE_EXTRA_CA_CERTS: cannot read {shown}: {error}"))
+            })?)
+        }
+    };
+    Clients::new(roots.as_deref(), &Proxies::of(&session.state.environment))
+        .map_err(|why| Failure::new(format!("no secure connection can be made: {why}")))
 }
 
 /// A network that lets no refresh be cut off.

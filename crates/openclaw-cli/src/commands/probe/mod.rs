@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_core::config::AgentId;
-use auth_core::failure::Reason;
+use auth_core::failure::{ProbeStatus, Reason};
 use auth_core::probe::{Endpoint, ProbeOptions, ProbePlan, ProbeRow, Step, probe_references};
 use auth_core::secrets::Redactor;
 use auth_core::{ProfileId, ResolvedRefs, Secret, Situation};
@@ -60,6 +60,17 @@ struct ProbedRow {
     /// Whether a request was made for it.
     asked: bool,
     warning: Option<&'static str>,
+}
+
+impl Probed {
+    /// What came of each profile that was asked: whether it works, else the class of the failure.
+    pub(crate) fn verdicts(&self) -> impl Iterator<Item = (&ProfileId, Option<&'static str>)> {
+        self.rows.iter().filter_map(|probed| {
+            let live = probed.live.as_ref()?;
+            let failure = (live.status != ProbeStatus::Ok).then(|| live.reason.map_or("unknown", Reason::as_str));
+            Some((probed.row.profile.as_ref()?, failure))
+        })
+    }
 }
 
 impl ProbedRow {

@@ -78,6 +78,24 @@ impl Settings {
         })
     }
 
+    /// The usual settings, for these profiles only.
+    pub(crate) fn of_profiles(profiles: Vec<String>) -> Self {
+        Self {
+            provider: None,
+            profiles,
+            models: Vec::new(),
+            all_models: false,
+            timeout_ms: 8000,
+            concurrency: 2,
+            max_tokens: 8,
+            free: false,
+            mode_given: false,
+            record: false,
+            silent: true,
+            strict: false,
+        }
+    }
+
     /// The models that were named, and those that a turn would try.
     pub(super) fn models(&self, state: &State, agent: Option<&AgentId>) -> Result<Vec<ModelRef>, Failure> {
         let mut models = Vec::new();
