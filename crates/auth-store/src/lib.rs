@@ -29,9 +29,12 @@
 #[doc = include_str!("../README.md")]
 struct ReadmeExamples;
 
+mod backup_ring;
 mod config_file;
+mod config_plan;
 mod config_writer;
 mod dotenv_writer;
+mod file_change;
 mod host;
 mod json5;
 mod json5_edit;
@@ -49,12 +52,17 @@ mod store_writer;
 mod variables;
 mod write_host;
 
-pub use config_file::{COMPATIBLE_VERSION, ConfigFile, ConfigInvalid, ConfigProblem, read_config};
+pub use backup_ring::backup_name;
+pub use config_file::{
+    COMPATIBLE_VERSION, ConfigFile, ConfigInvalid, ConfigProblem, ConfigReading, ConfigSource, read_config,
+};
+pub use config_plan::{ConfigPlan, ConfigPlanner, PlannedFile};
 pub use config_writer::{ConfigChange, ConfigWriteError, ConfigWriter};
 pub use dotenv_writer::{DotenvUndo, DotenvWriteError, set_dotenv_variable};
+pub use file_change::{FileChange, FileChangeError, write_files};
 pub use host::{Host, MapHost, Overlay, RealHost};
 pub use layout::StateLayout;
-pub use lock::{LockError, LockGuard, iso_time, lock};
+pub use lock::{LockError, LockFacts, LockGuard, iso_time, lock, lock_facts};
 pub use login_shell::{LoginShell, LoginShellError};
 pub use profiles_file::{STORE_FILE, StoreError, StoreView, read_view};
 pub use program::{Ended, Ending, Program};
@@ -62,5 +70,5 @@ pub use replace::{WriteError, replace};
 pub use secure_file::{FileFacts, PathFacts, PathKind};
 pub use set_aside::{SetAside, SetAsideError, set_aside};
 pub use state::{AgentAuth, Ground, State, UnknownAgent};
-pub use store_writer::{OpenStore, Run, StoreChange, StoreWriteError, StoreWriter};
+pub use store_writer::{LegacyCounts, OpenStore, Run, StoreChange, StoreWriteError, StoreWriter, open_store};
 pub use write_host::WriteHost;
