@@ -15,4 +15,4 @@ mod run;
 pub mod wire;
 
 pub use job::{JobSettings, job, warning};
-pub use run::{Clients, Job, Limits, LiveRow, Outcome, run, status_of};
+pub use run::{Clients, Job, Limits, LiveRow, Outcome, reach, run, status_of};

@@ -71,4 +71,4 @@ pub use secure_file::{FileFacts, PathFacts, PathKind};
 pub use set_aside::{SetAside, SetAsideError, set_aside};
 pub use state::{AgentAuth, Ground, State, UnknownAgent};
 pub use store_writer::{LegacyCounts, OpenStore, Run, StoreChange, StoreWriteError, StoreWriter, open_store};
-pub use write_host::WriteHost;
+pub use write_host::{WriteHost, random_bytes};

@@ -100,6 +100,18 @@ pub trait WriteHost: Host {
     fn random(&self) -> u64;
 }
 
+/// Bytes that nobody can guess, for a new secret.
+///
+/// # Errors
+///
+/// When the system has none to give.
+pub fn random_bytes(count: usize) -> io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = vec![0; count];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
 impl WriteHost for RealHost {
     fn create(&self, path: &Path) -> io::Result<File> {
         let flags = i32::try_from(OFlags::NOFOLLOW.bits()).map_err(|_| io::ErrorKind::InvalidInput)?;
