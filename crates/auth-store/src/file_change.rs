@@ -148,7 +148,10 @@ mod tests {
             let bench = Bench::new();
             let result = write_files(&changes(&bench), &bench.host);
             assert!(matches!(result, Err(FileChangeError::Changed(_))), "{result:?}");
-            assert_eq!((bench.text("a"), bench.text("b"), bench.text("a.bak")), ("a0".into(), "b0".into(), "".into()));
+            assert_eq!(
+                (bench.text("a"), bench.text("b"), bench.text("a.bak")),
+                ("a0".into(), "b0".into(), String::new())
+            );
         }
     }
 
@@ -161,8 +164,7 @@ mod tests {
         let steps = {
             let bench = Bench::new();
             write_files(&changes(&bench), &bench.host).unwrap();
-            let steps = bench.host.steps.borrow().len();
-            steps
+            bench.host.steps.borrow().len()
         };
         assert!(steps > 20, "{steps}");
         for step in 0..steps {

@@ -61,6 +61,7 @@ pub use config_writer::{ConfigChange, ConfigWriteError, ConfigWriter};
 pub use dotenv_writer::{DotenvUndo, DotenvWriteError, set_dotenv_variable};
 pub use file_change::{FileChange, FileChangeError, write_files};
 pub use host::{Host, MapHost, Overlay, RealHost};
+pub use json5::parse_json5;
 pub use layout::StateLayout;
 pub use lock::{LockError, LockFacts, LockGuard, iso_time, lock, lock_facts};
 pub use login_shell::{LoginShell, LoginShellError};

@@ -127,8 +127,9 @@ fn one_change(
             Item::Remove { path: path.clone(), backup: None }
         }
         Change::RemoveDir { path } => {
+            let mode = octal(host.mode_of(path).unwrap_or(0o700));
             host.remove_dir(path).map_err(|error| failed(path, error))?;
-            Item::Remove { path: path.clone(), backup: None }
+            Item::Rmdir { path: path.clone(), mode }
         }
         Change::MakeDir { path } => {
             host.make_dir(path).map_err(|error| failed(path, error))?;

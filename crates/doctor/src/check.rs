@@ -18,6 +18,12 @@ pub trait Check {
     /// The codes of its findings; none of them is another check's.
     fn codes(&self) -> &'static [&'static str];
 
+    /// Whether it may run again in the same run, after repairs of others.
+    fn is_repeatable(&self, request: &Request) -> bool {
+        let _ = request;
+        true
+    }
+
     /// What is wrong.
     fn detect(&self, view: &View<'_>) -> Vec<Finding>;
 

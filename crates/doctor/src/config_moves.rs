@@ -58,7 +58,7 @@ fn object_at<'a>(root: &'a mut Value, path: &[&str]) -> Option<&'a mut Map<Strin
 /// could not be put there stays.
 fn take(root: &mut Value, path: &[&str]) -> Option<Value> {
     let (last, above) = path.split_last()?;
-    let pointer = |path: &[&str]| path.iter().map(|key| format!("/{key}")).collect::<String>();
+    let pointer = |path: &[&str]| if path.is_empty() { String::new() } else { format!("/{}", path.join("/")) };
     let target = match path {
         ["tools", ..] => X_SEARCH.to,
         ["models", ..] => BEDROCK.to,

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use auth_store::parse_json5;
 use serde_json::Value;
 
 use crate::repair::{FileKind, Write};
@@ -90,8 +91,8 @@ const HARMLESS_IN_CONFIG: &[&str] = &[
 ];
 
 fn collect_harmless(text: &str, kind: FileKind, found: &mut HashSet<String>) {
-    // A config with comments does not parse here; then what it holds is masked, which is the safe side.
-    let Ok(root) = serde_json::from_str::<Value>(text.trim_start_matches('\u{feff}')) else { return };
+    // What cannot be parsed is masked as a whole, which is the safe side.
+    let Some(root) = parse_json5(text) else { return };
     let named = if kind == FileKind::Store { HARMLESS_IN_STORE } else { HARMLESS_IN_CONFIG };
     let below: &[&str] = if kind == FileKind::Store { &["/order", "/lastGood"] } else { &["/auth/order"] };
     for pointer in below {

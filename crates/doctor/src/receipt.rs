@@ -1,6 +1,7 @@
 //! What a run changed, written down so that it can be put back (spec 06 section 12.1). No secret stands in it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use auth_core::Timestamp;
@@ -70,6 +71,13 @@ pub enum Item {
         /// Where it is now; locks and temporary files do not come back.
         backup: Option<PathBuf>,
     },
+    /// An empty directory went.
+    Rmdir {
+        /// Which one.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: String,
+    },
     /// A directory was made.
     Mkdir {
         /// Which one.
@@ -84,7 +92,15 @@ pub enum Item {
 
 /// SHA-256 as hexadecimal digits.
 pub(crate) fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
 }
 
 /// Permission bits as they are written.
@@ -181,7 +197,7 @@ impl Receipt {
                         found.push((path.clone(), "cannot come back"));
                     }
                 }
-                Item::Remove { .. } | Item::Mkdir { .. } | Item::Link { .. } => {}
+                Item::Remove { .. } | Item::Rmdir { .. } | Item::Mkdir { .. } | Item::Link { .. } => {}
             }
         }
         found
@@ -249,10 +265,12 @@ pub fn undo(state_dir: &Path, host: &dyn WriteHost, dry_run: bool) -> Result<Vec
 
 fn comes_back(item: &Item) -> Option<PathBuf> {
     match item {
-        Item::Write { path, .. } | Item::Chmod { path, .. } | Item::Link { path } => Some(path.clone()),
-        Item::Rename { from, .. } => Some(from.clone()),
-        Item::Remove { path, backup: Some(_) } => Some(path.clone()),
-        Item::Remove { .. } | Item::Mkdir { .. } => None,
+        Item::Write { path, .. }
+        | Item::Chmod { path, .. }
+        | Item::Link { path }
+        | Item::Rename { from: path, .. }
+        | Item::Remove { path, backup: Some(_) } => Some(path.clone()),
+        Item::Remove { .. } | Item::Rmdir { .. } | Item::Mkdir { .. } => None,
     }
 }
 
@@ -311,6 +329,12 @@ fn put_back(receipt: &Receipt, host: &dyn WriteHost) -> Result<(), UndoError> {
             // What was put into it since keeps it.
             Item::Mkdir { path } => drop(host.remove_dir(path)),
             Item::Remove { backup: None, .. } => {}
+            Item::Rmdir { path, mode } => {
+                host.make_dir(path).map_err(|error| failed(path, error))?;
+                if let Ok(mode) = u32::from_str_radix(mode, 8) {
+                    host.set_mode(path, mode).map_err(|error| failed(path, error))?;
+                }
+            }
         }
     }
     Ok(())

@@ -11,13 +11,15 @@ use crate::checks;
 use crate::diff::changed_lines;
 use crate::finding::{Finding, Severity};
 use crate::outside::Outside;
-use crate::receipt::{RECEIPT_FILE, Receipt};
-use crate::repair::{Change, FileKind, Note, Repair, Write};
-use crate::request::{Decision, Request};
+use crate::receipt::{Item, MAX_FILE_BYTES, RECEIPT_FILE, Receipt, octal};
+use crate::repair::{Change, FileKind, Note, Refusal, Repair, Write};
+use crate::request::{Decision, RepairKind, Request};
 use crate::scene::Scene;
 
 /// How often one check is asked for another repair.
 const ROUNDS: usize = 64;
+/// How often everything is looked at again after repairs.
+const PASSES: usize = 4;
 
 /// The person that a run talks to.
 pub trait Desk {
@@ -37,7 +39,9 @@ pub trait Desk {
     fn settled(&mut self) {}
     /// A repair was made, wholly or in part: what changed.
     fn done(&mut self, lines: &[String]);
-    /// A repair would change this.
+    /// A repair would do this.
+    fn would_do(&mut self, lines: &[String]);
+    /// All repairs together would change this.
     fn planned(&mut self, planned: &[Planned]);
     /// A repair failed.
     fn failed(&mut self, failure: &RunError);
@@ -84,6 +88,7 @@ pub struct RunError {
 
 /// What a run found and did.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a member of the report")]
 pub struct Report {
     /// `report`, `dry-run` or `repair`.
     pub mode: &'static str,
@@ -133,13 +138,10 @@ impl Report {
         if self.cancelled {
             return 130;
         }
-        match (self.errors.is_empty(), check) {
-            (false, _) => 1,
-            (true, false) => 0,
-            (true, true) if self.left(Severity::Error) > 0 => 1,
-            (true, true) if self.left(Severity::Warning) > 0 => 2,
-            (true, true) => 0,
+        if !self.errors.is_empty() || (check && self.left(Severity::Error) > 0) {
+            return 1;
         }
+        if check && self.left(Severity::Warning) > 0 { 2 } else { 0 }
     }
 }
 
@@ -170,23 +172,31 @@ impl Doctor<'_> {
             desk,
             scene: Scene::look(self.host, self.profile, self.request),
             laid: Vec::new(),
+            originals: Vec::new(),
             rings: Rings::default(),
             receipt: None,
+            shown: Vec::new(),
+            told: Vec::new(),
+            changed_before: 0,
             report: self.empty_report(),
         };
         let warned: Vec<String> = course.scene.state.warnings.clone();
         if !warned.is_empty() {
             course.desk.note(&Note { title: "Config warnings", lines: warned });
         }
-        for check in checks::all() {
-            if !check.codes().iter().any(|code| self.request.wants(code)) {
-                continue;
-            }
-            if course.perform(&*check).is_err() {
+        let wanted: Vec<Box<dyn Check>> = checks::all()
+            .into_iter()
+            .filter(|check| check.codes().iter().any(|code| self.request.wants(code)))
+            .collect();
+        for check in &wanted {
+            if course.perform(&**check).is_err() {
                 course.report.cancelled = true;
-                break;
+                return course.finish();
             }
         }
+        course.until_settled(&wanted);
+        let place = |finding: &Finding| wanted.iter().position(|check| check.codes().contains(&finding.code));
+        course.report.findings.sort_by_key(place);
         course.finish()
     }
 
@@ -218,26 +228,57 @@ struct Course<'a, 'd> {
     scene: Scene,
     /// In a dry run: the files as they would be.
     laid: Vec<(PathBuf, Option<Vec<u8>>)>,
+    /// In a dry run: the files as they are, with their kind.
+    originals: Vec<Write>,
     rings: Rings,
     receipt: Option<Receipt>,
+    /// What the person has seen already.
+    shown: Vec<Finding>,
+    /// The failures that the person knows of.
+    told: Vec<RunError>,
+    /// How many changes there were before this pass.
+    changed_before: usize,
     report: Report,
 }
 
 impl Course<'_, '_> {
+    /// Looks again until nothing changes any more: a repair may bring to light what another check mends, or take away
+    /// what stood in the way of one. Nobody is asked twice.
+    fn until_settled(&mut self, checks: &[Box<dyn Check>]) {
+        for _ in 0..PASSES {
+            let (before, unasked) = (self.report.changes.len(), self.doctor.request.decide(RepairKind::Normal));
+            if before == self.changed_before || unasked != Decision::Make || self.doctor.request.dry_run {
+                return;
+            }
+            self.changed_before = before;
+            for check in checks.iter().filter(|check| check.is_repeatable(self.doctor.request)) {
+                let of_check = |code: &str| check.codes().contains(&code);
+                self.report.errors.retain(|error| !of_check(error.code));
+                self.report.findings.retain(|finding| finding.fixed || !of_check(finding.code));
+                let _ = self.perform(&**check);
+            }
+        }
+    }
+
     fn perform(&mut self, check: &dyn Check) -> Result<(), Cancelled> {
         let mut findings = self.detect(check);
-        self.mark_what_cannot_be_mended(check, &mut findings);
-        self.desk.found(&findings);
-        for _ in 0..ROUNDS {
-            let open: Vec<Finding> = findings.iter().filter(|finding| !finding.fixed).cloned().collect();
-            let repair = match self.with_view(|view| check.plan(view, &open)) {
+        let mut next = self.with_view(|view| check.plan(view, &findings));
+        if let Err(refusal) = &next {
+            let refusal = refusal.clone();
+            next = Ok(None);
+            self.refuse(refusal, &mut findings);
+        }
+        self.show(&findings);
+        for round in 0..ROUNDS {
+            if round > 0 {
+                let open: Vec<Finding> = findings.iter().filter(|finding| !finding.fixed).cloned().collect();
+                next = self.with_view(|view| check.plan(view, &open));
+            }
+            let repair = match std::mem::replace(&mut next, Ok(None)) {
                 Ok(Some(repair)) => repair,
                 Ok(None) => break,
                 Err(refusal) => {
-                    // Only a repair that was asked for can be refused.
-                    if self.doctor.request.repair && !self.doctor.request.dry_run {
-                        self.fail(RunError { code: refusal.code, message: refusal.message });
-                    }
+                    self.refuse(refusal, &mut findings);
                     break;
                 }
             };
@@ -262,14 +303,22 @@ impl Course<'_, '_> {
                 break;
             }
             let before = findings.len();
-            let made = self.make(check, &repair, &mut findings);
-            self.desk.found(&findings[before..]);
-            if !made {
+            let whole = self.make(check, &repair, &mut findings);
+            self.show(&findings[before..]);
+            if !whole {
                 break;
             }
         }
         self.report.findings.append(&mut findings);
         Ok(())
+    }
+
+    /// Shows what was not shown before.
+    fn show(&mut self, findings: &[Finding]) {
+        let is_new = |finding: &&Finding| !self.shown.iter().any(|known| known.is_about_the_same(finding));
+        let new: Vec<Finding> = findings.iter().filter(is_new).cloned().collect();
+        self.desk.found(&new);
+        self.shown.extend(new);
     }
 
     fn detect(&self, check: &dyn Check) -> Vec<Finding> {
@@ -281,11 +330,14 @@ impl Course<'_, '_> {
         found
     }
 
-    /// A finding that a repair would mend, if only it could be worked out, is not called fixable.
-    fn mark_what_cannot_be_mended(&self, check: &dyn Check, findings: &mut [Finding]) {
-        if findings.iter().any(|finding| finding.fixable) && self.with_view(|view| check.plan(view, findings)).is_err()
-        {
-            findings.iter_mut().for_each(|finding| finding.fixable = false);
+    /// A finding that a repair would mend, if only it could be worked out, is not called fixable. Only a repair that
+    /// was asked for can be refused.
+    fn refuse(&mut self, refusal: Refusal, findings: &mut [Finding]) {
+        for finding in findings.iter_mut().filter(|finding| !finding.fixed) {
+            finding.fixable = false;
+        }
+        if self.doctor.request.repair && !self.doctor.request.dry_run {
+            self.fail(RunError { code: refusal.code, message: refusal.message });
         }
     }
 
@@ -310,18 +362,21 @@ impl Course<'_, '_> {
 
     /// Shows what a repair would do, and goes on as if it had been made.
     fn pretend(&mut self, repair: &Repair) {
-        let mut planned = Vec::new();
         for change in &repair.changes {
             let Some(path) = change.path() else { continue };
-            let (kind, lines) = match change {
-                Change::Write(write) => (write.kind.as_str(), changed_lines(write)),
-                _ => ("file", Vec::new()),
-            };
-            planned.push(Planned { kind, path: path.to_owned(), summary: in_words(change, &self.scene), lines });
+            if !matches!(change, Change::Write(_)) {
+                let summary = in_words(change, &self.scene);
+                self.report.planned.push(Planned { kind: "file", path: path.to_owned(), summary, lines: Vec::new() });
+            }
             match change {
-                Change::Write(Write { path, after, .. }) => self.lay(path.clone(), Some(after.clone())),
+                Change::Write(write) => {
+                    if !self.originals.iter().any(|known| known.path == write.path) {
+                        self.originals.push(write.clone());
+                    }
+                    self.lay(write.path.clone(), Some(write.after.clone()));
+                }
                 Change::Rename { from, to } => {
-                    if let Ok(bytes) = self.with_view(|view| view.host.read(from, u64::MAX)) {
+                    if let Ok(bytes) = self.with_view(|view| view.host.read(from, MAX_FILE_BYTES)) {
                         self.lay(from.clone(), None);
                         self.lay(to.clone(), Some(bytes));
                     }
@@ -329,9 +384,21 @@ impl Course<'_, '_> {
                 _ => {}
             }
         }
-        self.desk.planned(&planned);
-        self.report.planned.append(&mut planned);
+        self.desk.would_do(&repair.done);
         self.look_again();
+    }
+
+    /// What all repairs together would change in files.
+    fn sum_up(&mut self) {
+        for original in std::mem::take(&mut self.originals) {
+            let laid =
+                self.laid.iter().find(|(path, _)| *path == original.path).and_then(|(_, content)| content.clone());
+            let write = Write { after: laid.unwrap_or_default(), ..original };
+            let summary = in_words(&Change::Write(write.clone()), &self.scene);
+            let (kind, lines) = (write.kind.as_str(), changed_lines(&write));
+            self.report.planned.push(Planned { kind, path: write.path, summary, lines });
+        }
+        self.desk.planned(&self.report.planned);
     }
 
     fn lay(&mut self, path: PathBuf, content: Option<Vec<u8>>) {
@@ -344,12 +411,21 @@ impl Course<'_, '_> {
     /// Makes a repair; `true` when it was made as a whole.
     fn make(&mut self, check: &dyn Check, repair: &Repair, findings: &mut Vec<Finding>) -> bool {
         self.desk.working();
-        let applied = apply(repair, &mut self.rings, &self.doctor.outside, self.doctor.host);
+        let state_dir = self.scene.layout().state_dir().to_owned();
+        let mode_before = self.doctor.host.mode_of(&state_dir);
+        let mut applied = apply(repair, &mut self.rings, &self.doctor.outside, self.doctor.host);
         let wrote_config = applied.written.iter().any(|(write, _)| write.kind == FileKind::Config);
         if wrote_config {
             let state = &self.scene.state;
             ConfigWriter::new(&state.layout, &state.environment, self.doctor.host, "doctor").written();
             self.report.config_written = true;
+            // Every write of the config closes the state directory to others.
+            if let (Some(before), Some(after)) = (mode_before, self.doctor.host.mode_of(&state_dir))
+                && before != after
+            {
+                let (before, after) = (octal(before), octal(after));
+                applied.items.push(Item::Chmod { path: state_dir, before, after });
+            }
         }
         for change in &repair.changes {
             let backup = applied.written.iter().find(|(write, _)| Some(write.path.as_path()) == change.path());
@@ -408,11 +484,17 @@ impl Course<'_, '_> {
     }
 
     fn fail(&mut self, error: RunError) {
-        self.desk.failed(&error);
+        if !self.told.contains(&error) {
+            self.desk.failed(&error);
+            self.told.push(error.clone());
+        }
         self.report.errors.push(error);
     }
 
     fn finish(mut self) -> Report {
+        if self.doctor.request.dry_run {
+            self.sum_up();
+        }
         let layout = self.scene.layout();
         self.report.state_dir = layout.state_dir().to_owned();
         self.report.config_path = layout.config_path().to_owned();

@@ -97,7 +97,7 @@ fn visit_agent(agent: &mut Value, at: &str, change: &mut dyn FnMut(&str, &str) -
         let renamed: Vec<(String, String)> =
             models.keys().filter_map(|key| Some((key.clone(), change(&format!("{at}.models.{key}"), key)?))).collect();
         for (old, new) in renamed {
-            rename_member(models, &old, new);
+            rename_member(models, &old, &new);
         }
     }
 }
@@ -123,14 +123,14 @@ fn visit_setting(setting: &mut Value, at: &str, change: &mut dyn FnMut(&str, &st
 }
 
 /// Gives a member another name at its place; one that has the name already wins.
-fn rename_member(members: &mut Map<String, Value>, old: &str, new: String) {
-    if members.contains_key(&new) {
+fn rename_member(members: &mut Map<String, Value>, old: &str, new: &str) {
+    if members.contains_key(new) {
         members.shift_remove(old);
         return;
     }
     *members = std::mem::take(members)
         .into_iter()
-        .map(|(key, value)| if key == old { (new.clone(), value) } else { (key, value) })
+        .map(|(key, value)| if key == old { (new.to_owned(), value) } else { (key, value) })
         .collect();
 }
 

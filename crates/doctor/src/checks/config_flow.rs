@@ -61,7 +61,9 @@ impl Check for ConfigFlow {
                 lower_mistral_limits(root);
             }
             if wants(UNKNOWN) {
-                unknown.iter().for_each(|path| remove_at(root, path));
+                for path in &unknown {
+                    remove_at(root, path);
+                }
             }
         })?;
         let lines = findings.iter().filter(|finding| finding.fixable).map(|finding| {

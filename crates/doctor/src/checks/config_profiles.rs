@@ -88,7 +88,9 @@ fn mismatches(scene: &Scene) -> Vec<(Mended, String)> {
             // A reference behind an entry that says oauth is reported as what it is.
             let by_reference = first.credential.material().is_some_and(|material| material.reference().is_some());
             let violation = entry.mode == CredentialKind::OAuth && by_reference;
-            if !agree || violation || !(other_provider || other_mode) {
+            // The Claude CLI as a provider is retired: nothing is made to say it.
+            let retired = first.provider.as_str() == "claude-cli";
+            if !agree || violation || retired || !(other_provider || other_mode) {
                 return None;
             }
             let provider = other_provider.then(|| first.provider_as_stored.to_string());

@@ -13,7 +13,7 @@ use crate::apply::REFRESH_AHEAD_MS;
 use crate::check::{Check, View};
 use crate::finding::{Finding, Severity};
 use crate::repair::{Change, Refusal, Repair};
-use crate::request::RepairKind;
+use crate::request::{RepairKind, Request};
 use crate::scene::{AgentScene, Scene};
 
 const EXPIRED: &str = "auth.expired";
@@ -33,6 +33,11 @@ pub(super) struct Expiry;
 impl Check for Expiry {
     fn codes(&self) -> &'static [&'static str] {
         &[EXPIRED, MISSING, INVALID, EXPIRING, ACCESS_EXPIRED, REFRESH_FAILED, WITHDRAWN]
+    }
+
+    fn is_repeatable(&self, request: &Request) -> bool {
+        // A login that could not be renewed is not tried again.
+        !request.refresh
     }
 
     fn detect(&self, view: &View<'_>) -> Vec<Finding> {

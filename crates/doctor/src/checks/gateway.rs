@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::check::{Check, View};
 use crate::finding::{Finding, Severity};
+use crate::receipt::hex;
 use crate::repair::{Refusal, Repair};
 use crate::request::RepairKind;
 
@@ -80,7 +81,7 @@ impl Check for GatewayToken {
         }
         let bytes = random_bytes(TOKEN_BYTES)
             .map_err(|error| Refusal { code: MISSING, message: format!("no random bytes for a token: {error}") })?;
-        let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token: String = hex(&bytes);
         let changes = view.config_change(MISSING, &|root| {
             let auth = auth_core::config::edit::object_at(root, &["gateway", "auth"]);
             auth.insert("mode".to_owned(), json!("token"));

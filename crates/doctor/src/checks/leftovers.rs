@@ -50,9 +50,9 @@ pub(super) struct Temporary;
 /// The temporary files beside a store, with the time of their last change.
 fn temporary(agent: &AgentScene, view: &View<'_>) -> Vec<(PathBuf, Timestamp)> {
     let is_tmp = |path: &PathBuf| {
-        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
-            name.strip_prefix(STORE_FILE).is_some_and(|rest| rest.starts_with('.') && rest.ends_with(".tmp"))
-        })
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.strip_prefix(STORE_FILE).is_some_and(|rest| rest.starts_with('.'))
+            && path.extension().is_some_and(|end| end == "tmp")
     };
     let paths = view.host.names_in(&agent.dir).into_iter().filter(is_tmp);
     paths.filter_map(|path| Some((view.host.changed_at(&path)?, path))).map(|(at, path)| (path, at)).collect()

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use auth_core::AuthProfiles;
+use auth_core::{AuthProfiles, StoreDocument};
 use auth_store::{Host, LegacyCounts};
 
 use crate::check::{Check, View, store_write};
@@ -63,22 +63,34 @@ impl Check for LegacyImport {
     }
 
     fn plan(&self, view: &View<'_>, findings: &[Finding]) -> Result<Option<Repair>, Refusal> {
-        // One agent at a time: what main takes over, the others read through.
-        let main_first = view.scene.agents.iter().filter(|agent| agent.dir == view.scene.layout().main_store_dir());
-        let rest = view.scene.agents.iter().filter(|agent| agent.dir != view.scene.layout().main_store_dir());
+        let is_main = |agent: &AgentScene| agent.dir == view.scene.layout().main_store_dir();
         let asked = |agent: &&AgentScene| {
             findings.iter().any(|finding| finding.fixable && finding.agent.as_ref() == Some(&agent.id))
         };
-        let Some((agent, counts)) =
-            main_first.chain(rest).filter(asked).find_map(|agent| Some((agent, pending(agent)?)))
+        // Main last: once it has profiles, the others read through them, and files of their own would never be taken
+        // over. The logins of all of them become main's.
+        let main = view.scene.agents.iter().find(|agent| is_main(agent)).filter(|agent| pending(agent).is_some());
+        let own = |agent: &&AgentScene| !is_main(agent) && pending(agent).is_some_and(|counts| counts.from_auth > 0);
+        let own = view.scene.agents.iter().filter(own);
+        let rest = view.scene.agents.iter().filter(|agent| !is_main(agent));
+        let Some((agent, mut counts)) =
+            own.chain(main).chain(rest).filter(asked).find_map(|agent| Some((agent, pending(agent)?)))
         else {
             return Ok(None);
         };
         view.stores_may_change(AUTH_JSON)?;
         let Some(open) = agent.own() else { return Ok(None) };
         let path = agent.store_path();
-        let after = open
-            .document
+        let mut document = open.document.clone();
+        if !is_main(agent) && main.is_some() && counts.from_auth > 0 {
+            let text = view.host.read(&agent.dir.join("auth.json"), MAX_BYTES).unwrap_or_default();
+            let text = String::from_utf8(text).unwrap_or_default();
+            if let Ok(import) = StoreDocument::import_legacy(Some(&text), None) {
+                document = import.document;
+                counts.from_oauth = 0;
+            }
+        }
+        let after = document
             .to_text(&[])
             .map_err(|error| Refusal { code: AUTH_JSON, message: format!("{} {error}", view.scene.shorten(&path)) })?;
         let mut repair = Repair::new(AUTH_JSON, RepairKind::Unasked, "").changing([store_write(&path, None, after)]);

@@ -118,10 +118,9 @@ impl Check for SecretDirs {
     fn detect(&self, view: &View<'_>) -> Vec<Finding> {
         let (scene, host) = (view.scene, view.host);
         let found = secret_dirs(scene).into_iter().filter_map(|path| {
-            let real = real(&path, host).filter(|real| real.kind == PathKind::Directory && !is_packaged(&real.path))?;
-            if real.mode & 0o077 == 0 {
-                return None;
-            }
+            let real = real(&path, host).filter(|real| {
+                real.kind == PathKind::Directory && real.mode & 0o077 != 0 && !is_packaged(&real.path)
+            })?;
             let shown = scene.shorten(&path);
             let message = format!("{shown} is open to others (mode {:04o}); run: chmod 700 {shown}", real.mode);
             let finding = Finding::new(DIRS, Severity::Warning, TITLE, message).at(path.display().to_string());

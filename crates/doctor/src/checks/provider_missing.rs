@@ -22,6 +22,10 @@ impl Check for ProviderMissing {
         for agent in &scene.agents {
             let report = StatusReport::build(&agent.situation(scene), Some(&agent.id));
             for missing in &report.missing {
+                // References to models of the Claude CLI are a finding of their own.
+                if missing.provider.as_str() == "claude-cli" {
+                    continue;
+                }
                 // The built-in default is nobody's wish.
                 let explicit =
                     missing.needed_by.iter().filter(|(role, _)| report.models.configured || role != "default model");

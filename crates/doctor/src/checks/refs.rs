@@ -22,7 +22,7 @@ impl Check for References {
     fn detect(&self, view: &View<'_>) -> Vec<Finding> {
         let mut found = Vec::new();
         for agent in &view.scene.agents {
-            for profile in agent.profiles().into_iter().flat_map(|own| own.iter()) {
+            for profile in agent.profiles().into_iter().flat_map(auth_core::AuthProfiles::iter) {
                 let violations = violations(view, agent, profile);
                 if violations.is_empty() {
                     found.extend(unresolved(view, agent, profile));

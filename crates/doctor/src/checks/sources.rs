@@ -38,7 +38,9 @@ impl Check for Sources {
                 .collect();
             providers.sort_by(|a, b| a.as_str().cmp(b.as_str()));
             providers.dedup();
-            providers.iter().for_each(|provider| found.extend(of_provider(view, agent, provider)));
+            for provider in &providers {
+                found.extend(of_provider(view, agent, provider));
+            }
         }
         found
     }

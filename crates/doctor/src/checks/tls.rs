@@ -5,6 +5,7 @@ use auth_core::CredentialKind;
 use crate::check::{Check, View};
 use crate::finding::{Finding, Severity};
 use crate::outside::TlsFailure;
+use crate::request::Request;
 
 const CERTIFICATE: &str = "auth.tls.certificate";
 const NETWORK: &str = "auth.tls.network";
@@ -19,6 +20,11 @@ pub(super) struct Tls;
 impl Check for Tls {
     fn codes(&self) -> &'static [&'static str] {
         &[CERTIFICATE, NETWORK]
+    }
+
+    fn is_repeatable(&self, _request: &Request) -> bool {
+        // The server is asked once.
+        false
     }
 
     fn detect(&self, view: &View<'_>) -> Vec<Finding> {

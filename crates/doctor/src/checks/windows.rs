@@ -57,7 +57,7 @@ fn of_window(id: &str, stats: &UsageStats, window: Window, now_ms: f64) -> Findi
     };
     let fix = format!("openclaw models auth clear-cooldown {id}");
     let (code, severity) = if disabled { (DISABLED, Severity::Error) } else { (COOLDOWN, Severity::Info) };
-    let line = format!("- {id}: {what} ({left}) — {hint}");
+    let line = format!("- {id}: {what} ({left}) — {hint} (to end it: {fix})");
     Finding::new(code, severity, "Auth profile cooldowns", format!("{id}: {what} ({left}); {hint}"))
         .shown_as(line)
         .of_profile(id)

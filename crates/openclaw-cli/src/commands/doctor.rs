@@ -23,10 +23,17 @@ pub(crate) fn run(profile: Option<&str>, no_color: bool, options: &Options) -> R
     if options.undo {
         return undo(profile, options);
     }
-    let test_base = Reach::test_base().map_err(Failure::new)?;
     let ground = Ground::open(&host, profile);
     let request = request(options, &ground);
-    check_agents(&request, profile)?;
+    let test_base = match check_agents(&request, profile).and_then(|()| Reach::test_base().map_err(Failure::new)) {
+        Ok(test_base) => test_base,
+        Err(failure) if request.json => {
+            let (layout, why) = (&ground.layout, failure.message.trim_start_matches("Error: "));
+            print_json(&doctor_json::fatal(request.mode(), layout.state_dir(), layout.config_path(), why))?;
+            return Ok(failure.code);
+        }
+        Err(failure) => return Err(failure),
+    };
     if test_base.is_some() && !request.offline {
         remark("Warning: OPENCLAW_AUTH_TEST_BASE_URL is set; fixed hosts are asked for on this machine");
     }
@@ -159,17 +166,22 @@ impl<'a> Person<'a> {
 impl Desk for Person<'_> {
     fn found(&mut self, findings: &[Finding]) {
         let mut at = 0;
+        let named = |finding: &Finding| finding.agent.clone().filter(|agent| *agent != self.default_agent);
+        let mut notes = Vec::new();
         while let Some(first) = findings.get(at) {
-            let alike = |other: &&Finding| other.title == first.title && other.agent == first.agent;
+            let alike = |other: &&Finding| other.title == first.title && named(other) == named(first);
             let count = findings[at..].iter().take_while(alike).count();
             let lines: Vec<String> =
                 findings[at..at + count].iter().filter_map(|finding| finding.line.clone()).collect();
-            let title = match first.agent.as_ref().filter(|agent| **agent != self.default_agent) {
+            let title = match named(first) {
                 Some(agent) => format!("{} (agent {agent})", first.title),
                 None => first.title.to_owned(),
             };
-            self.show(&title, &lines);
+            notes.push((title, lines));
             at += count;
+        }
+        for (title, lines) in notes {
+            self.show(&title, &lines);
         }
     }
 
@@ -205,13 +217,17 @@ impl Desk for Person<'_> {
         self.show("Doctor changes", lines);
     }
 
+    fn would_do(&mut self, lines: &[String]) {
+        self.show("A repair would do this", lines);
+    }
+
     fn planned(&mut self, planned: &[Planned]) {
         let mut lines = Vec::new();
         for one in planned {
             lines.push(one.summary.clone());
             lines.extend(one.lines.iter().map(|line| format!("  {line}")));
         }
-        self.show("Would change", &lines);
+        self.show("What would change", &lines);
     }
 
     fn failed(&mut self, failure: &RunError) {

@@ -85,16 +85,25 @@ pub(crate) fn undone(state_dir: &Path, config: &Path, result: Result<&[PathBuf],
         .iter()
         .map(|path| json!({ "kind": "file", "path": path.display().to_string(), "summary": verb, "backup": null }));
     let errors: Vec<Value> = result.err().map(|why| json!({ "code": "undo", "message": why })).into_iter().collect();
+    without_findings("undo", state_dir, config, &changes.collect::<Vec<_>>(), &errors)
+}
+
+/// The document of a run that did not begin.
+pub(crate) fn fatal(mode: &str, state_dir: &Path, config: &Path, why: &str) -> Value {
+    without_findings(mode, state_dir, config, &[], &[json!({ "code": "usage", "message": why })])
+}
+
+fn without_findings(mode: &str, state_dir: &Path, config: &Path, changes: &[Value], errors: &[Value]) -> Value {
     json!({
         "version": 1,
-        "mode": "undo",
+        "mode": mode,
         "stateDir": state_dir.display().to_string(),
         "config": {
             "path": config.display().to_string(), "exists": config.exists(), "valid": null, "written": false, "backup": null,
         },
         "agents": [],
         "findings": [],
-        "changes": changes.collect::<Vec<_>>(),
+        "changes": changes,
         "planned": [],
         "errors": errors,
         "receipt": null,
