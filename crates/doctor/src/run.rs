@@ -462,7 +462,10 @@ impl Course<'_, '_> {
         if whole || changed_anything {
             self.desk.done(&repair.done);
         }
+        let home = format!("{}/", self.scene.layout().home().display());
+        let short = format!("{}/", self.scene.shorten(self.scene.layout().home()));
         for message in applied.failures {
+            let message = message.replace(&home, &short);
             self.fail(RunError { code: repair.code, message });
         }
         if whole {
