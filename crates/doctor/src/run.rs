@@ -252,9 +252,7 @@ impl Course<'_, '_> {
             }
             self.changed_before = before;
             for check in checks.iter().filter(|check| check.is_repeatable(self.doctor.request)) {
-                let of_check = |code: &str| check.codes().contains(&code);
-                self.report.errors.retain(|error| !of_check(error.code));
-                self.report.findings.retain(|finding| finding.fixed || !of_check(finding.code));
+                self.report.errors.retain(|error| !check.codes().contains(&error.code));
                 let _ = self.perform(&**check);
             }
         }
@@ -275,8 +273,8 @@ impl Course<'_, '_> {
                 next = self.with_view(|view| check.plan(view, &open));
             }
             let repair = match std::mem::replace(&mut next, Ok(None)) {
-                Ok(Some(repair)) => repair,
-                Ok(None) => break,
+                Ok(Some(repair)) if !repair.changes.is_empty() => repair,
+                Ok(_) => break,
                 Err(refusal) => {
                     self.refuse(refusal, &mut findings);
                     break;
@@ -302,13 +300,17 @@ impl Course<'_, '_> {
                 self.pretend(&repair);
                 break;
             }
-            let before = findings.len();
+            let fixed = |findings: &[Finding]| findings.iter().filter(|finding| finding.fixed).count();
+            let (before, fixed_before) = (findings.len(), fixed(&findings));
             let whole = self.make(check, &repair, &mut findings);
             self.show(&findings[before..]);
-            if !whole {
+            // One that mends nothing is not made again.
+            if !whole || fixed(&findings) == fixed_before {
                 break;
             }
         }
+        // What an earlier look found and this one does not is gone.
+        self.report.findings.retain(|finding| finding.fixed || !check.codes().contains(&finding.code));
         self.report.findings.append(&mut findings);
         Ok(())
     }

@@ -13,7 +13,7 @@ use bench::Home;
 use doctor::{Request, undo};
 
 /// How many states are made.
-const STATES: u64 = 3000;
+const STATES: u64 = 120;
 
 fn repair() -> Request {
     Request { repair: true, non_interactive: true, offline: true, ..Request::default() }

@@ -97,7 +97,12 @@ fn broken_input_is_reported_and_left_alone() {
 fn what_changes_while_a_question_is_open_is_not_touched() {
     let sandbox = stale();
     let mut command = Command::new(BINARY);
-    command.args(["doctor", "--only", "auth.claude_cli"]).env_clear().env("HOME", sandbox.path("")).env("TERM", "xterm").current_dir(sandbox.path(""));
+    command
+        .args(["doctor", "--only", "auth.claude_cli"])
+        .env_clear()
+        .env("HOME", sandbox.path(""))
+        .env("TERM", "xterm")
+        .current_dir(sandbox.path(""));
     let mut session = rexpect::session::spawn_command(command, Some(60_000)).unwrap();
     session.exp_string("Convert stale").unwrap();
     let other = json!({"version": 1, "profiles": {"anthropic:claude-cli":

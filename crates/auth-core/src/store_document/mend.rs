@@ -16,6 +16,9 @@ pub struct Retarget<'a> {
     pub from_provider: &'a str,
     /// The provider key that takes its place.
     pub to_provider: &'a str,
+    /// The profiles of that provider. An order under the key that goes which names none of them, nor the profile that
+    /// moves, goes too: it would keep out all others.
+    pub profiles: &'a [ProfileId],
 }
 
 impl StoreDocument {
@@ -59,6 +62,9 @@ impl StoreDocument {
             };
             let key = change.renamed(provider);
             changed |= key != *provider || list.iter().any(|id| id.trim() == change.from.as_str());
+            if key != *provider && !list.iter().any(|id| change.fits(id.trim())) {
+                continue;
+            }
             let place = mended.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
                 mended.push((key.to_owned(), Vec::new()));
                 mended.len() - 1
@@ -172,6 +178,10 @@ impl StoreDocument {
 }
 
 impl Retarget<'_> {
+    fn fits(&self, id: &str) -> bool {
+        (id == self.from.as_str() && self.to.is_some()) || self.profiles.iter().any(|known| known.as_str() == id)
+    }
+
     fn renamed<'k>(&'k self, provider: &'k str) -> &'k str {
         if provider.trim().eq_ignore_ascii_case(self.from_provider) { self.to_provider } else { provider }
     }
@@ -193,7 +203,7 @@ mod tests {
     #[test]
     fn everything_follows_a_profile_that_moves() {
         let (from, to) = (ProfileId::new("a:old"), ProfileId::new("a:new"));
-        let change = Retarget { from: &from, to: Some(&to), from_provider: "old", to_provider: "a" };
+        let change = Retarget { from: &from, to: Some(&to), from_provider: "old", to_provider: "a", profiles: &[] };
         let store = json!({"version": 1, "profiles": {
             "a:old": {"type": "oauth", "provider": "old", "access": "at-test", "keep": 1.0},
             "a:x": {"type": "api_key", "provider": "a", "key": "sk-test"}},

@@ -38,22 +38,35 @@ struct Fate {
     kept: bool,
 }
 
-fn fate(agent: &AgentScene, profile: &Profile, config_email: Option<&str>) -> Fate {
+fn fate(scene: &Scene, agent: &AgentScene, profile: &Profile, config_email: Option<&str>) -> Fate {
     let blank = |text: &&str| !text.trim().is_empty();
     let name = config_email.filter(blank).or(profile.email.as_deref().filter(blank)).unwrap_or("default").trim();
     let target = ProfileId::new(format!("anthropic:{name}"));
     let Some(own) = agent.profiles() else { return Fate { target, kept: false } };
-    match own.get(&target) {
-        None => Fate { target, kept: false },
+    // What the agent sees of main must not disappear behind it either.
+    let seen = &agent.auth.view.profiles;
+    // An entry that cannot be used has its id all the same.
+    let is_rejected = |id: &ProfileId| own.rejected().iter().any(|entry| entry.id == id.as_str());
+    let another = || {
+        let ids = (2..1000).map(|n| ProfileId::new(format!("anthropic:{name}-{n}")));
+        ids.into_iter().find(|id| seen.get(id).is_none() && own.get(id).is_none() && !is_rejected(id))
+    };
+    // An agent with that id of its own would not see main's any more, which it could use until now.
+    let others = scene.agents.iter().filter(|other| other.dir != agent.dir).filter_map(AgentScene::profiles);
+    let hides = profile.provider.as_str() == "anthropic"
+        && agent.dir == scene.layout().main_store_dir()
+        && others.into_iter().any(|store| store.get(&target).is_some());
+    let taken_by_other = match (own.get(&target), seen.get(&target)) {
+        (None, None) if hides => true,
+        (None, None) if !is_rejected(&target) => return Fate { target, kept: false },
+        (None, None) => true,
         // One that already works as it is must not get lost for another.
-        Some(other) if profile.provider.as_str() == "anthropic" && !same_secret(profile, other) => {
-            let free = (2..1000).map(|n| ProfileId::new(format!("anthropic:{name}-{n}")));
-            match free.into_iter().find(|id| own.get(id).is_none()) {
-                Some(target) => Fate { target, kept: false },
-                None => Fate { target, kept: true },
-            }
-        }
-        Some(_) => Fate { target, kept: true },
+        (Some(other), _) => profile.provider.as_str() == "anthropic" && !same_secret(profile, other),
+        (None, Some(other)) => !same_secret(profile, other),
+    };
+    match another().filter(|_| taken_by_other) {
+        Some(target) => Fate { target, kept: false },
+        None => Fate { target, kept: true },
     }
 }
 
@@ -122,7 +135,7 @@ impl Check for ClaudeCli {
         let mut found = Vec::new();
         for agent in &scene.agents {
             let Some(profile) = stored(agent) else { continue };
-            let fate = fate(agent, profile, traces.email.as_deref());
+            let fate = fate(scene, agent, profile, traces.email.as_deref());
             let what = if fate.kept {
                 let backup = auth_store::backup_name(&agent.store_path(), 0);
                 format!(
@@ -189,7 +202,7 @@ impl Check for ClaudeCli {
         for agent in &scene.agents {
             let Some((_, mut document)) = agent.document() else { continue };
             let profile = stored(agent);
-            let target = profile.map(|profile| (profile, fate(agent, profile, traces.email.as_deref())));
+            let target = profile.map(|profile| (profile, fate(scene, agent, profile, traces.email.as_deref())));
             let mut touched = vec![from.clone()];
             if let Some((profile, fate)) = &target {
                 let kind = if fate.kept {
@@ -202,7 +215,10 @@ impl Check for ClaudeCli {
                     ));
                     agent.profiles().and_then(|own| own.get(&fate.target)).map_or(profile.kind(), Profile::kind)
                 } else {
-                    document.move_profile(&from, &fate.target, "anthropic");
+                    if !document.move_profile(&from, &fate.target, "anthropic") {
+                        let message = format!("{} is taken; rename it, then run openclaw doctor again", fate.target);
+                        return Err(Refusal { code: FAILED, message });
+                    }
                     converted = true;
                     done.push(format!("- {STALE_ID} → {} ({})", fate.target, profile.kind().as_str()));
                     profile.kind()
@@ -213,12 +229,19 @@ impl Check for ClaudeCli {
                 }
             }
             let to = target.as_ref().map(|(_, fate)| &fate.target);
-            document.retarget(&Retarget { from: &from, to, from_provider: STALE_PROVIDER, to_provider: "anthropic" });
+            document.retarget(&Retarget {
+                from: &from,
+                to,
+                from_provider: STALE_PROVIDER,
+                to_provider: "anthropic",
+                profiles: &ours(agent),
+            });
             let touched: Vec<&ProfileId> = touched.iter().collect();
             changes.extend(view.store_change(FAILED, agent, &document, &touched)?);
         }
         let target = entry.as_ref().map(|(id, _)| id.as_str());
-        let edits = view.config_change(FAILED, &|root| mend_config(root, entry.as_ref()))?;
+        let known: Vec<ProfileId> = scene.agents.iter().flat_map(ours).collect();
+        let edits = view.config_change(FAILED, &|root| mend_config(root, entry.as_ref(), &known))?;
         if !edits.is_empty() {
             done.push(match (target, traces.paths.is_empty()) {
                 (Some(target), true) => format!("- config: {target} added to auth.profiles"),
@@ -273,7 +296,13 @@ fn config_entry(profile: &Profile, kind: CredentialKind, traces: &Traces) -> Map
     entry
 }
 
-fn mend_config(root: &mut Value, target: Option<&(ProfileId, Map<String, Value>)>) {
+/// The Anthropic profiles that an agent sees.
+fn ours(agent: &AgentScene) -> Vec<ProfileId> {
+    let all = agent.auth.view.profiles.iter();
+    all.filter(|profile| profile.provider.as_str() == "anthropic").map(|profile| profile.id.clone()).collect()
+}
+
+fn mend_config(root: &mut Value, target: Option<&(ProfileId, Map<String, Value>)>, known: &[ProfileId]) {
     rewrite(root);
     let Some(auth) = root.get_mut("auth").and_then(Value::as_object_mut) else { return };
     let before = auth.clone();
@@ -290,7 +319,7 @@ fn mend_config(root: &mut Value, target: Option<&(ProfileId, Map<String, Value>)
         }
     }
     if let Some(order) = auth.get_mut("order").and_then(Value::as_object_mut) {
-        mend_order(order, target.map(|(id, _)| id.as_str()));
+        mend_order(order, target.map(|(id, _)| id.as_str()), known);
         if order.is_empty() {
             auth.shift_remove("order");
         }
@@ -304,7 +333,7 @@ fn mend_config(root: &mut Value, target: Option<&(ProfileId, Map<String, Value>)
 }
 
 /// The same as for the `order` of a store; untouched when nothing in it is stale.
-fn mend_order(order: &mut Map<String, Value>, target: Option<&str>) {
+fn mend_order(order: &mut Map<String, Value>, target: Option<&str>, known: &[ProfileId]) {
     let named = |ids: &Value| {
         ids.as_array().is_some_and(|ids| ids.iter().any(|id| id.as_str().map(str::trim) == Some(STALE_ID)))
     };
@@ -318,6 +347,10 @@ fn mend_order(order: &mut Map<String, Value>, target: Option<&str>) {
             mended.insert(name.to_owned(), ids.clone());
             continue;
         };
+        let fits = |id: &str| (id == STALE_ID && target.is_some()) || known.iter().any(|known| known.as_str() == id);
+        if name != key && !ids.iter().filter_map(Value::as_str).any(|id| fits(id.trim())) {
+            continue;
+        }
         let list = mended.entry(name).or_insert_with(|| Value::Array(Vec::new()));
         let Some(list) = list.as_array_mut() else { continue };
         for id in ids.iter().filter_map(Value::as_str).map(str::trim).filter(|id| !id.is_empty()) {

@@ -16,8 +16,17 @@ const DEPRECATED: &[(&str, &str)] = &[("openai-codex:codex-cli", "openai-codex")
 /// Removes them; the backup of the store still holds the credential.
 pub(super) struct Deprecated;
 
+/// Whether an agent has it. A credential of another provider under that id is somebody's own choice.
 fn has(agent: &AgentScene, id: &str) -> bool {
-    agent.profiles().is_some_and(|own| own.get(&ProfileId::new(id)).is_some())
+    let provider = DEPRECATED.iter().find(|(known, _)| *known == id).map_or("", |(_, provider)| provider);
+    let stored = agent.profiles().and_then(|own| own.get(&ProfileId::new(id)));
+    stored.is_some_and(|profile| profile.provider.as_str() == provider)
+}
+
+/// Whether a store has a credential of another provider under that id.
+fn is_taken(scene: &Scene, id: &str) -> bool {
+    let stored = |agent: &AgentScene| agent.profiles().is_some_and(|own| own.get(&ProfileId::new(id)).is_some());
+    scene.agents.iter().any(|agent| stored(agent) && !has(agent, id))
 }
 
 fn configured(scene: &Scene, id: &str) -> bool {
@@ -37,7 +46,7 @@ impl Check for Deprecated {
             let base = Finding::new(CODE, Severity::Warning, "Auth profiles", message).of_provider(*provider);
             let base = base.of_profile(*id).fixable().detail("login", fix);
             let agents: Vec<&AgentScene> = view.scene.agents.iter().filter(|agent| has(agent, id)).collect();
-            if agents.is_empty() && configured(view.scene, id) {
+            if agents.is_empty() && configured(view.scene, id) && !is_taken(view.scene, id) {
                 found.push(base.clone().at(format!("auth.profiles.{id}")));
             }
             found.extend(agents.iter().map(|agent| base.clone().of_agent(&agent.id)));
@@ -63,7 +72,8 @@ impl Check for Deprecated {
             }
             changes.extend(view.store_change(CODE, agent, &document, &ids.iter().collect::<Vec<_>>())?);
         }
-        let edits = view.config_change(CODE, &|root| ids.iter().for_each(|id| forget_profile(root, id)))?;
+        let free: Vec<&ProfileId> = ids.iter().filter(|id| !is_taken(scene, id.as_str())).collect();
+        let edits = view.config_change(CODE, &|root| free.iter().for_each(|id| forget_profile(root, id)))?;
         if !edits.is_empty() {
             let ids: Vec<&str> = ids.iter().map(ProfileId::as_str).collect();
             done.push(format!("- config: {} removed", ids.join(", ")));

@@ -1,10 +1,10 @@
 //! The agent directory of earlier versions, `<state>/agent` (spec 06 sections 10.1 and 10.2). It is handled before the
 //! stores are looked at: what it holds is part of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use auth_core::{ProfileId, StoreDocument};
-use auth_store::{Host, PathKind, STORE_FILE};
+use auth_store::{PathKind, STORE_FILE, open_store};
 
 use crate::check::{Check, View, store_write};
 use crate::finding::{Finding, Severity};
@@ -67,19 +67,28 @@ impl Check for LegacyAgentDir {
         for from in host.names_in(&places.from) {
             let Some(name) = from.file_name().map(|name| name.to_string_lossy().into_owned()) else { continue };
             let to = places.to.join(&name);
-            if host.facts(&to).is_err() {
-                repair.done.push(format!("- Moved agent file {name} → agents/{}/agent", places.agent));
-                repair.changes.push(Change::Rename { from, to });
-                continue;
-            }
-            left = true;
             if name == STORE_FILE {
                 view.stores_may_change(CODE)?;
-                if let Some((change, taken)) = merged(&from, &to, host) {
-                    repair.done.push(format!("- Took over from the old {name}: {}", taken.join(", ")));
-                    repair.changes.push(change);
+                match store(view, &from, &places.to) {
+                    Store::Moves => {}
+                    Store::Stays => {
+                        left = true;
+                        continue;
+                    }
+                    Store::Merges(change, taken) => {
+                        left = true;
+                        repair.done.push(format!("- Took over from the old {name}: {}", taken.join(", ")));
+                        repair.changes.push(*change);
+                        continue;
+                    }
                 }
             }
+            if host.facts(&to).is_ok() {
+                left = true;
+                continue;
+            }
+            repair.done.push(format!("- Moved agent file {name} → agents/{}/agent", places.agent));
+            repair.changes.push(Change::Rename { from, to });
         }
         if left {
             let line = format!("- Left legacy agent dir at {}", view.scene.shorten(&places.aside));
@@ -96,20 +105,35 @@ impl Check for LegacyAgentDir {
     }
 }
 
-/// The store with what the old one has and it lacks, and what that is. A store without profiles gets the old one's
-/// place by the same rule. One that cannot be read is left as it is.
-fn merged(from: &std::path::Path, to: &std::path::Path, host: &dyn Host) -> Option<(Change, Vec<String>)> {
-    let text = |path| String::from_utf8(host.read(path, MAX_BYTES).ok()?).ok();
-    let (old, new) = (text(from)?, text(to)?);
-    let (old, mut document) = (StoreDocument::parse(&old).ok()?, StoreDocument::parse(&new).ok()?);
+/// What becomes of the old store.
+enum Store {
+    /// There is none where it goes.
+    Moves,
+    /// There is nothing to take over, or one of the two cannot be read.
+    Stays,
+    /// What the other lacks is taken over: the change, and what that is.
+    Merges(Box<Change>, Vec<String>),
+}
+
+/// Target wins per profile, per provider of the orders, and per statistics. Legacy files that have not been taken over
+/// yet count as the target's: a store beside them would hide them.
+fn store(view: &View<'_>, from: &Path, to_dir: &Path) -> Store {
+    let old = view.host.read(from, MAX_BYTES).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some(old) = old.and_then(|text| StoreDocument::parse(&text).ok()) else { return Store::Stays };
+    let Ok(open) = open_store(to_dir, view.scene.layout(), view.host) else { return Store::Stays };
+    if open.raw.is_none() && open.legacy.is_none() {
+        return Store::Moves;
+    }
+    let mut document = open.document;
     let known: Vec<String> = document.entries().into_iter().map(|(id, _)| id).collect();
     let taken: Vec<String> = old.entries().into_iter().map(|(id, _)| id).filter(|id| !known.contains(id)).collect();
     document.merge_missing(&old);
     if !document.is_changed() {
-        return None;
+        return Store::Stays;
     }
     let touched: Vec<ProfileId> = taken.iter().map(|id| ProfileId::new(id.as_str())).collect();
-    let after = document.to_text(&touched.iter().collect::<Vec<_>>()).ok()?;
+    let Ok(after) = document.to_text(&touched.iter().collect::<Vec<_>>()) else { return Store::Stays };
     let taken = if taken.is_empty() { vec!["order and statistics".to_owned()] } else { taken };
-    Some((store_write(to, Some(new.into_bytes()), after), taken))
+    let change = store_write(&to_dir.join(STORE_FILE), open.raw.map(String::into_bytes), after);
+    Store::Merges(Box::new(change), taken)
 }

@@ -36,6 +36,9 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
         Box::new(config_flow::ConfigFlow),
         Box::new(opencode::OpenCode),
         Box::new(gateway::GatewayMode),
+        // Before anything is moved into the directories, because a store hides the files beside it; and again for
+        // what came with the move.
+        Box::new(legacy_import::LegacyImport),
         Box::new(legacy_agent_dir::LegacyAgentDir),
         Box::new(legacy_import::LegacyImport),
         Box::new(store_content::StoreContent),
@@ -73,16 +76,17 @@ pub(crate) fn all() -> Vec<Box<dyn Check>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::collections::HashMap;
 
     use super::*;
 
     #[test]
     fn no_two_checks_share_a_code() {
-        let mut seen = HashSet::new();
+        let mut seen = HashMap::new();
         for check in all() {
             for code in check.codes() {
-                assert!(seen.insert(*code), "{code}");
+                let known = seen.entry(*code).or_insert(check.codes());
+                assert_eq!(*known, check.codes(), "{code}");
             }
         }
     }

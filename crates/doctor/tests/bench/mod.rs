@@ -8,32 +8,32 @@ use auth_store::{Host, RealHost, WriteHost};
 use doctor::{Cancelled, Desk, Doctor, Finding, Note, Outside, Planned, Report, Request, RunError};
 
 /// The real machine with other variables.
-pub struct Home {
-    pub dir: PathBuf,
-    pub variables: Vec<(String, String)>,
+pub(crate) struct Home {
+    pub(crate) dir: PathBuf,
+    pub(crate) variables: Vec<(String, String)>,
 }
 
 impl Home {
-    pub fn new(dir: &Path) -> Self {
+    pub(crate) fn new(dir: &Path) -> Self {
         Self { dir: dir.to_owned(), variables: vec![("HOME".to_owned(), dir.display().to_string())] }
     }
 
-    pub fn doctor(&self, request: &Request) -> Report {
+    pub(crate) fn doctor(&self, request: &Request) -> Report {
         self.doctor_with(request, &mut Silent::default())
     }
 
-    pub fn doctor_with(&self, request: &Request, desk: &mut dyn Desk) -> Report {
+    pub(crate) fn doctor_with(&self, request: &Request, desk: &mut dyn Desk) -> Report {
         Doctor { host: self, profile: None, request, outside: Outside::default() }.run(desk)
     }
 }
 
 /// Says yes, and remembers what it saw.
 #[derive(Default)]
-pub struct Silent {
-    pub asked: Vec<String>,
-    pub lines: Vec<String>,
+pub(crate) struct Silent {
+    pub(crate) asked: Vec<String>,
+    pub(crate) lines: Vec<String>,
     /// Does something while a question is open.
-    pub meanwhile: Option<Box<dyn Fn(&str)>>,
+    pub(crate) meanwhile: Option<Box<dyn Fn(&str)>>,
 }
 
 impl Desk for Silent {

@@ -10,17 +10,17 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value, json};
 
 /// How every secret begins.
-pub const SECRET: &str = "xx-test-";
+pub(crate) const SECRET: &str = "xx-test-";
 
 /// A source of choices.
-pub struct Dice {
+pub(crate) struct Dice {
     seed: u64,
     secrets: u32,
 }
 
 impl Dice {
     /// Choices that follow from a seed.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { seed: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(1), secrets: 0 }
     }
 
@@ -75,7 +75,7 @@ const MODELS: &[&str] = &[
 ];
 
 /// Makes a state below a home directory that is empty.
-pub fn make(seed: u64, home: &Path) -> io::Result<()> {
+pub(crate) fn make(seed: u64, home: &Path) -> io::Result<()> {
     let mut dice = Dice::new(seed);
     let state = home.join(if dice.one_in(12) { ".clawdbot" } else { ".openclaw" });
     fs::create_dir_all(&state)?;
@@ -322,7 +322,7 @@ fn config(dice: &mut Dice) -> Option<String> {
 }
 
 /// Every file below a directory, links not followed.
-pub fn files(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
@@ -333,7 +333,7 @@ pub fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Every secret in a text.
-pub fn secrets_in(text: &str) -> Vec<String> {
+pub(crate) fn secrets_in(text: &str) -> Vec<String> {
     let found = text.match_indices(SECRET).map(|(at, _)| {
         let rest = &text[at..];
         let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).unwrap_or(rest.len());
@@ -343,13 +343,13 @@ pub fn secrets_in(text: &str) -> Vec<String> {
 }
 
 /// Every secret in every file below a directory.
-pub fn secrets_below(dir: &Path) -> std::collections::BTreeSet<String> {
+pub(crate) fn secrets_below(dir: &Path) -> std::collections::BTreeSet<String> {
     let texts = files(dir).into_iter().filter_map(|path| fs::read(path).ok());
     texts.flat_map(|bytes| secrets_in(&String::from_utf8_lossy(&bytes))).collect()
 }
 
 /// Path, mode and content of every file and the mode of every directory below one, without what only grows.
-pub fn snapshot(home: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
+pub(crate) fn snapshot(home: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
     fn walk(dir: &Path, found: &mut Vec<(PathBuf, u32, Vec<u8>)>) {
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
             let path = entry.path();
