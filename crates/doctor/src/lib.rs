@@ -12,6 +12,10 @@
 //! A refreshed token is not undone. Files of other parts of OpenClaw are neither checked nor changed.
 #![deny(missing_docs)]
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;
+
 mod apply;
 mod check;
 mod checks;

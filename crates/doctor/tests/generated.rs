@@ -1,5 +1,7 @@
 //! Properties of repairs, on states that are broken in every way that we know, in any mixture.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop where it stands")]
+
 mod bench;
 mod states;
 

@@ -1,8 +1,12 @@
 //! `openclaw doctor` through the built program: what a case does not say.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop where it stands")]
+
+#[allow(dead_code, reason = "a part of it is used here")]
 #[path = "conformance/case.rs"]
 mod case;
 mod sandbox;
+#[allow(dead_code, reason = "a part of it is used here")]
 #[path = "conformance/server.rs"]
 mod server;
 

@@ -117,27 +117,27 @@ impl Check for ModeMismatch {
             let reason = if mended.provider.is_some() { "provider_mismatch" } else { "mode_mismatch" };
             let message = format!("{path} {what}, so it is not used ({reason})");
             let finding = Finding::new(MISMATCH, Severity::Warning, TITLE, message).of_profile(&mended.id);
-            finding.at(path).fixable().detail("reason", reason)
+            let finding = finding.at(path.as_str()).detail("reason", reason);
+            match &mended.provider {
+                None => finding.fixable(),
+                // Another provider would get an order that it did not have: somebody has to decide that.
+                Some(provider) => finding.helped_by(format!("openclaw config set {path}.provider {provider}")),
+            }
         });
         found.collect()
     }
 
     fn plan(&self, view: &View<'_>, findings: &[Finding]) -> Result<Option<Repair>, Refusal> {
         let asked = |id: &str| findings.iter().any(|finding| finding.profile.as_deref() == Some(id));
-        let mended: Vec<Mended> =
-            mismatches(view.scene).into_iter().map(|(mended, _)| mended).filter(|mended| asked(&mended.id)).collect();
+        let mended = mismatches(view.scene).into_iter().map(|(mended, _)| mended);
+        let mended: Vec<Mended> = mended.filter(|mended| mended.provider.is_none() && asked(&mended.id)).collect();
         if mended.is_empty() {
             return Ok(None);
         }
         let changes = view.config_change(MISMATCH, &|root| {
             for one in &mended {
-                let Some(entry) = root.pointer_mut("/auth/profiles").and_then(|all| all.get_mut(&one.id)) else {
-                    continue;
-                };
-                if let Some(provider) = &one.provider {
-                    entry["provider"] = Value::from(provider.as_str());
-                }
-                if let Some(mode) = one.mode {
+                let entry = root.pointer_mut("/auth/profiles").and_then(|all| all.get_mut(&one.id));
+                if let (Some(entry), Some(mode)) = (entry, one.mode) {
                     entry["mode"] = Value::from(mode.as_str());
                 }
             }

@@ -32,8 +32,6 @@ impl Home {
 pub(crate) struct Silent {
     pub(crate) asked: Vec<String>,
     pub(crate) lines: Vec<String>,
-    /// Does something while a question is open.
-    pub(crate) meanwhile: Option<Box<dyn Fn(&str)>>,
 }
 
 impl Desk for Silent {
@@ -45,9 +43,6 @@ impl Desk for Silent {
     }
     fn ask(&mut self, question: &str, _default: bool) -> Result<bool, Cancelled> {
         self.asked.push(question.to_owned());
-        if let Some(meanwhile) = &self.meanwhile {
-            meanwhile(question);
-        }
         Ok(true)
     }
     fn done(&mut self, lines: &[String]) {
