@@ -175,6 +175,7 @@ impl Doctor<'_> {
             originals: Vec::new(),
             rings: Rings::default(),
             receipt: None,
+            failed: Vec::new(),
             shown: Vec::new(),
             told: Vec::new(),
             changed_before: 0,
@@ -232,6 +233,8 @@ struct Course<'a, 'd> {
     originals: Vec<Write>,
     rings: Rings,
     receipt: Option<Receipt>,
+    /// Repairs that failed, as findings.
+    failed: Vec<Finding>,
     /// What the person has seen already.
     shown: Vec<Finding>,
     /// The failures that the person knows of.
@@ -312,6 +315,7 @@ impl Course<'_, '_> {
         // What an earlier look found and this one does not is gone.
         self.report.findings.retain(|finding| finding.fixed || !check.codes().contains(&finding.code));
         self.report.findings.append(&mut findings);
+        self.report.findings.append(&mut self.failed);
         Ok(())
     }
 
@@ -489,6 +493,13 @@ impl Course<'_, '_> {
     }
 
     fn fail(&mut self, error: RunError) {
+        // Failures of these repairs are findings of their own.
+        if matches!(error.code, "auth.claude_cli.repair_failed" | "auth.oauth.refresh_failed") {
+            let failed = Finding::new(error.code, Severity::Error, "Auth profiles", error.message.as_str());
+            if self.doctor.request.wants(error.code) {
+                self.failed.push(failed);
+            }
+        }
         if !self.told.contains(&error) {
             self.desk.failed(&error);
             self.told.push(error.clone());

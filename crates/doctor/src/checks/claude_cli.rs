@@ -56,8 +56,14 @@ fn fate(scene: &Scene, agent: &AgentScene, profile: &Profile, config_email: Opti
     let hides = profile.provider.as_str() == "anthropic"
         && agent.dir == scene.layout().main_store_dir()
         && others.into_iter().any(|store| store.get(&target).is_some());
+    // The config gives the id to another provider.
+    let is_foreign = scene
+        .settings()
+        .auth_profiles
+        .get(target.as_str())
+        .is_some_and(|entry| entry.provider.as_str() != "anthropic" && !is_stale_provider(entry.provider.as_str()));
     let taken_by_other = match (own.get(&target), seen.get(&target)) {
-        (None, None) if hides => true,
+        (None, None) if hides || is_foreign => true,
         (None, None) if !is_rejected(&target) => return Fate { target, kept: false },
         (None, None) => true,
         // One that already works as it is must not get lost for another.

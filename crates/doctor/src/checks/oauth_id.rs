@@ -93,7 +93,8 @@ pub(super) fn oauth_suggestion(scene: &Scene, provider: &ProviderId, legacy: &Pr
 fn choices(scene: &Scene) -> Vec<Choice> {
     let entries = scene.settings().auth_profiles.values();
     let legacy = entries.filter(|entry| {
-        entry.mode == CredentialKind::OAuth && entry.id.as_str() == format!("{}:default", entry.provider)
+        let prefix = entry.id.as_str().strip_suffix(":default");
+        entry.mode == CredentialKind::OAuth && prefix.is_some_and(|id| ProviderId::normalise(id) == entry.provider)
     });
     legacy
         .map(|entry| {
@@ -102,7 +103,7 @@ fn choices(scene: &Scene) -> Vec<Choice> {
             let all = main.chain(&scene.agents).filter_map(|agent| agent.profiles());
             let has_login = |store: &&AuthProfiles| logins(store, &entry.provider).next().is_some();
             let Some(store) = all.into_iter().find(has_login) else { return Choice::Nothing };
-            choose(&entry.provider, &entry.id, entry.email.as_deref(), store)
+            choose(scene, &entry.provider, &entry.id, entry.email.as_deref(), store)
         })
         .collect()
 }
@@ -111,12 +112,20 @@ fn logins<'a>(store: &'a AuthProfiles, provider: &ProviderId) -> impl Iterator<I
     store.iter().filter(move |profile| profile.kind() == CredentialKind::OAuth && profile.provider == *provider)
 }
 
-fn choose(provider: &ProviderId, legacy: &ProfileId, email: Option<&str>, store: &AuthProfiles) -> Choice {
+fn choose(
+    scene: &Scene,
+    provider: &ProviderId,
+    legacy: &ProfileId,
+    email: Option<&str>,
+    store: &AuthProfiles,
+) -> Choice {
     let all: Vec<&Profile> = logins(store, provider).collect();
     let others: Vec<&&Profile> = all.iter().filter(|profile| profile.id != *legacy).collect();
     let is_named = |profile: &&&Profile| {
         let email = email.unwrap_or_default();
-        profile.email.as_deref() == Some(email) || profile.id.as_str() == format!("{provider}:{email}")
+        let configured =
+            scene.settings().auth_profiles.get(profile.id.as_str()).and_then(|entry| entry.email.as_deref());
+        configured.or(profile.email.as_deref()) == Some(email) || profile.id.as_str() == format!("{provider}:{email}")
     };
     let by_email = email.and_then(|_| all.iter().find(is_named).copied());
     let by_last = store.last_good(provider).and_then(|id| all.iter().find(|profile| profile.id == *id).copied());

@@ -37,6 +37,11 @@ pub(crate) fn run(profile: Option<&str>, no_color: bool, options: &Options) -> R
     if test_base.is_some() && !request.offline {
         remark("Warning: OPENCLAW_AUTH_TEST_BASE_URL is set; fixed hosts are asked for on this machine");
     }
+    if request.refresh {
+        remark(
+            "Note: this version cannot renew logins, so --refresh renews none; a running OpenClaw renews them at use",
+        );
+    }
     let extra_roots = ground.environment.non_blank("NODE_EXTRA_CA_CERTS").map(|path| ground.layout.user_path(path));
     let tls = Reach { test_base, extra_roots };
     let outside = Outside { refresh: None, tls: (!request.offline).then_some(&tls as &dyn doctor::TlsCheck) };
