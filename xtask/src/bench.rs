@@ -28,6 +28,7 @@ pub(crate) fn run(shell: &Shell, root: &Path) -> Result<()> {
             &["models", "auth", "list", "--json"],
             &["models", "auth", "order", "get", "--provider", "groq"],
             &["models", "auth", "why"],
+            &["doctor"],
         ] {
             let label = format!("{} [{profiles}]", arguments.join(" "));
             measure(&label, &binary, arguments, &home)?;

@@ -124,10 +124,13 @@ impl Finding {
         self
     }
 
-    /// Whether another finding is about the same thing.
-    pub(crate) fn is_about_the_same(&self, other: &Self) -> bool {
-        self.code == other.code
-            && (&self.agent, &self.provider, &self.profile, &self.path)
-                == (&other.agent, &other.provider, &other.profile, &other.path)
+    /// What it is about: two findings with the same subject are the same one.
+    pub(crate) fn subject(&self) -> Subject {
+        let Self { code, agent, provider, profile, path, .. } = self;
+        Subject(code, agent.clone(), [provider.clone(), profile.clone(), path.clone()])
     }
 }
+
+/// What a finding is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Subject(&'static str, Option<AgentId>, [Option<String>; 3]);
