@@ -29,6 +29,7 @@ pub(crate) fn run(shell: &Shell, root: &Path) -> Result<()> {
             &["models", "auth", "order", "get", "--provider", "groq"],
             &["models", "auth", "why"],
             &["models", "auth", "monitor", "--dry-run"],
+            &["doctor"],
         ] {
             let label = format!("{} [{profiles}]", arguments.join(" "));
             measure(&label, &binary, arguments, &home)?;

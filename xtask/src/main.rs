@@ -6,6 +6,7 @@ mod bench;
 mod ci;
 mod generate;
 mod proof;
+mod proof_doctor;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,7 +20,8 @@ Tasks of this project: cargo xtask <task>
   ci                                 everything that must pass: format, lints, structure, generated files, tests, docs
   conformance [--bin PATH] [AREA]    recorded behaviour, against this program or another
   bench                              time, memory and size of whole commands, beside /bin/true
-  proof [kill [ROUNDS]|race]         killed in the middle of writes, and many writers at once
+  proof [kill [N]|race|doctor [N]] [--bin PATH]
+                                     killed in the middle of writes, many writers at once, repairs of broken states
   gen [--check]                      write the files that are made from others, or tell which are out of date
 ";
 

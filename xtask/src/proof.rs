@@ -10,23 +10,39 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use xshell::{Shell, cmd};
 
+use crate::proof_doctor;
+
 /// How many processes update one store at once, and how often each.
 const RACERS: usize = 32;
 const UPDATES: usize = 100;
 
-/// Runs the proofs: `kill` with this many rounds, `race`, or both.
+/// Runs the proofs: `kill` with this many rounds, `race`, `doctor` with this many states, or all of them. `--bin` names
+/// another program than the one that is built.
 pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
-    cmd!(shell, "cargo build --quiet --release --locked --package openclaw-cli").run()?;
-    let binary = root.join("target/release/openclaw");
+    let (words, binary) = match words {
+        [words @ .., "--bin", binary] => (words, PathBuf::from(binary)),
+        words => {
+            cmd!(shell, "cargo build --quiet --release --locked --package openclaw-cli").run()?;
+            (words, root.join("target/release/openclaw"))
+        }
+    };
+    let binary = binary.canonicalize().context("no such program")?;
     let work = root.join("target/proof");
+    let kill = |rounds: u64| -> Result<()> {
+        kill(&binary, &work, usize::try_from(rounds)?)?;
+        proof_doctor::kill(&binary, &work, rounds / 4)
+    };
     match words {
         [] => {
-            kill(&binary, &work, 3000)?;
-            race(&binary, &work)
+            kill(3000)?;
+            race(&binary, &work)?;
+            proof_doctor::run(&binary, &work, 1000)
         }
-        ["kill"] => kill(&binary, &work, 3000),
-        ["kill", rounds] => kill(&binary, &work, rounds.parse().context("rounds is not a number")?),
+        ["kill"] => kill(3000),
+        ["kill", rounds] => kill(rounds.parse().context("rounds is not a number")?),
         ["race"] => race(&binary, &work),
+        ["doctor"] => proof_doctor::run(&binary, &work, 1000),
+        ["doctor", count] => proof_doctor::run(&binary, &work, count.parse().context("the count is not a number")?),
         _ => anyhow::bail!("no such proof: {}", words.join(" ")),
     }
 }

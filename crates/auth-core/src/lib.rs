@@ -86,7 +86,7 @@ pub use source::{
     ConfigKey, ConfigKeyState, OtherSources, RefState, ResolvedRefs, Situation, config_key_refs, host_of,
 };
 pub use status::StatusReport;
-pub use store_document::{LegacyImport, StoreDocument, StoreEditError};
+pub use store_document::{LegacyImport, Retarget, StoreDocument, StoreEditError};
 pub use time::{ShortDuration, Timestamp, WordyDuration};
 pub use usage::{
     CooldownPolicy, FailureReason, UnusableProfile, UsageStats, Window, WindowKind, cooldown, soonest_end,

@@ -1,5 +1,7 @@
 //! Changing the text of a credential store without losing what this program does not know (spec 01 section 5.3).
 
+mod mend;
+
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -10,6 +12,8 @@ use crate::raw_json::{self, RawObject};
 use crate::secret::Secret;
 use crate::secret_ref::{RefDefaults, SecretRef};
 use crate::usage::UsageStats;
+
+pub use mend::Retarget;
 
 /// The version of the file format that is written.
 const VERSION: &str = "1";

@@ -368,6 +368,19 @@ pub async fn status_of(request: &Request, clients: &Clients, timeout: Duration) 
     }
 }
 
+/// As [`status_of`], and in words why there is no answer.
+///
+/// # Errors
+///
+/// The same reasons, each with its text: host and cause, nothing that was sent.
+pub async fn reach(request: &Request, clients: &Clients, timeout: Duration) -> Result<u16, (Reason, String)> {
+    match tokio::time::timeout(timeout, send(request, clients, None)).await {
+        Ok(Ok(response)) => Ok(response.status().as_u16()),
+        Ok(Err(row)) => Err((row.reason.unwrap_or(Reason::Network), row.error.unwrap_or_default())),
+        Err(_) => Err((Reason::Timeout, format!("no answer within {} ms", timeout.as_millis()))),
+    }
+}
+
 async fn exchange(job: &Job, clients: &Clients) -> LiveRow {
     let response = match send(&job.request, clients, job.ca.as_ref()).await {
         Ok(response) => response,

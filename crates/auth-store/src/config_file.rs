@@ -94,10 +94,7 @@ pub fn read_config(layout: &StateLayout, env: &mut Environment, host: &dyn Host)
     config::apply_env_block(&document, env, &shown);
     let config = Config::from_value(&document);
 
-    let mut warnings: Vec<String> = missing
-        .into_iter()
-        .map(|missing| format!("Config warning: missing env var \"{}\" at {} ({shown})", missing.name, missing.path))
-        .collect();
+    let mut warnings: Vec<String> = missing.iter().map(|missing| missing_warning(missing, &shown)).collect();
     if config.default_agent().1 {
         warnings.push(format!(
             "Config warning: several agents are marked default; using \"{}\" ({shown})",
@@ -108,6 +105,69 @@ pub fn read_config(layout: &StateLayout, env: &mut Environment, host: &dyn Host)
         format!("Config warning: {shown} was last written by OpenClaw {version}, newer than {COMPATIBLE_VERSION}")
     }));
     Ok(ConfigFile { config, authored: authored.document, warnings })
+}
+
+/// A config that was read as far as it goes: what does not fit is left out of the typed content.
+#[derive(Debug)]
+pub struct ConfigReading {
+    /// Its typed content, and remarks.
+    pub file: ConfigFile,
+    /// Where its settings stand.
+    pub source: ConfigSource,
+    /// What is wrong with single settings.
+    pub issues: Vec<config::ConfigIssue>,
+    /// Why no other command would use it.
+    pub invalid: Option<ConfigInvalid>,
+}
+
+/// The files that a config was read from.
+pub struct ConfigSource {
+    /// Whether the main file exists.
+    pub exists: bool,
+    /// Whether it could be read at all, with everything that it includes.
+    pub readable: bool,
+    files: Vec<LoadedFile>,
+}
+
+impl fmt::Debug for ConfigSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.files.iter().map(|file| &file.path)).finish()
+    }
+}
+
+impl ConfigSource {
+    /// File, line and column of a setting, for people.
+    pub fn place_of(&self, path: &ConfigPath) -> Option<String> {
+        place_of(&self.files, path)
+    }
+}
+
+/// Reads the config as far as it goes, for the command that mends it.
+pub(crate) fn read_config_leniently(layout: &StateLayout, env: &mut Environment, host: &dyn Host) -> ConfigReading {
+    let shown = layout.shorten(layout.config_path());
+    let authored = match read_authored(layout, host) {
+        Ok(authored) => authored,
+        Err(invalid) => {
+            let document = Value::Object(Map::new());
+            let file = ConfigFile { config: Config::from_value(&document), authored: document, warnings: Vec::new() };
+            let source = ConfigSource { exists: host.exists(layout.config_path()), readable: false, files: Vec::new() };
+            return ConfigReading { file, source, issues: Vec::new(), invalid: Some(invalid) };
+        }
+    };
+    let mut document = authored.document.clone();
+    config::apply_env_block(&document, env, &shown);
+    let missing = config::substitute(&mut document, env);
+    let issues = config::validate(&document);
+    let invalid = check(&document, &authored, layout).err();
+    config::apply_env_block(&document, env, &shown);
+    let warnings = missing.iter().map(|missing| missing_warning(missing, &shown)).collect();
+    let source = ConfigSource { exists: authored.raw.is_some(), readable: true, files: authored.files };
+    let file = ConfigFile { config: Config::from_value(&document), authored: authored.document, warnings };
+    ConfigReading { file, source, issues, invalid }
+}
+
+fn missing_warning(missing: &config::MissingVariable, shown: &str) -> String {
+    format!("Config warning: missing env var \"{}\" at {} ({shown})", missing.name, missing.path)
 }
 
 /// The config as its author wrote it: includes resolved, variables not.

@@ -1,14 +1,11 @@
 //! Changing `openclaw.json` (spec 01 section 4): under its lock, member by member, comments and includes kept.
 
-use std::path::{Path, PathBuf};
-
-use auth_core::config::{self, PathPart};
-use auth_core::{Environment, Timestamp};
+use auth_core::Environment;
 use serde_json::Value;
 
-use crate::config_file::{AuthoredConfig, COMPATIBLE_VERSION, ConfigInvalid, check, read_authored};
-use crate::host::Overlay;
-use crate::json5_edit::{Change, EditError, apply, differences};
+use crate::backup_ring::back_up;
+use crate::config_file::{ConfigInvalid, read_authored};
+use crate::config_plan::{ConfigPlanner, PlannedConfig};
 use crate::layout::StateLayout;
 use crate::lock::{LockError, LockGuard, iso_time, lock};
 use crate::replace::{WriteError, make_parent, replace};
@@ -17,8 +14,6 @@ use crate::write_host::WriteHost;
 
 /// How often a change is made again when somebody without the lock wrote in between.
 const TRIES: usize = 3;
-/// How many backups are kept: `.bak`, `.bak.1` to `.bak.4`.
-pub(crate) const BACKUPS: usize = 5;
 
 /// Why the config was not changed. It is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -66,14 +61,6 @@ pub struct ConfigChange {
     pub changed: bool,
     /// The settings that changed, dotted.
     pub settings: Vec<String>,
-}
-
-/// A change of the config that was worked out and checked.
-pub(crate) struct PlannedConfig {
-    pub(crate) change: ConfigChange,
-    pub(crate) authored: AuthoredConfig,
-    /// The files that change, with their new texts; the main file last.
-    pub(crate) texts: Vec<(PathBuf, String)>,
 }
 
 /// The config, open for a change.
@@ -140,134 +127,7 @@ impl<'a> ConfigWriter<'a> {
         &self,
         edit: &dyn Fn(&mut Value) -> Result<(), String>,
     ) -> Result<PlannedConfig, ConfigWriteError> {
-        let authored = read_authored(self.layout, self.host)?;
-        self.validate(&authored)?;
-        let mut wanted = authored.document.clone();
-        edit(&mut wanted).map_err(ConfigWriteError::Refused)?;
-        let mut changes = differences(&authored.document, &wanted);
-        if changes.is_empty() {
-            return Ok(PlannedConfig { change: ConfigChange::default(), authored, texts: Vec::new() });
-        }
-        let settings = changes.iter().map(|change| change.path.join(".")).collect();
-        changes.extend(stamp(self.host.now()));
-        let texts = self.edited_texts(&authored, &changes)?;
-        self.verify(&authored, &texts, &wanted)?;
-        Ok(PlannedConfig { change: ConfigChange { changed: true, settings }, authored, texts })
-    }
-
-    /// Checks a document as a reader would see it.
-    fn validate(&self, authored: &AuthoredConfig) -> Result<(), ConfigInvalid> {
-        let mut document = authored.document.clone();
-        config::substitute(&mut document, self.environment);
-        check(&document, authored, self.layout)
-    }
-
-    /// The files that change, with their new texts.
-    fn edited_texts(
-        &self,
-        authored: &AuthoredConfig,
-        changes: &[Change],
-    ) -> Result<Vec<(PathBuf, String)>, ConfigWriteError> {
-        let main = self.layout.config_path();
-        let mut texts: Vec<(PathBuf, String)> = Vec::new();
-        for change in changes {
-            let (path, original, depth) = self.file_of(authored, change)?;
-            if !texts.iter().any(|(known, _)| known == path) {
-                texts.push((path.to_owned(), original.to_owned()));
-            }
-            let Some((_, text)) = texts.iter_mut().find(|(known, _)| known == path) else { continue };
-            let local = Change { path: change.path[depth..].to_vec(), to: change.to.clone() };
-            *text = apply(text, &local).map_err(|error| match error {
-                EditError::Syntax(error) => {
-                    self.not_safely(path, change, format!("{} at line {}", error.message, error.line))
-                }
-                EditError::NotAnObject(at) => {
-                    self.not_safely(path, change, format!("{} is no object there", at.join(".")))
-                }
-            })?;
-        }
-        // The main file last: it is what readers begin with.
-        texts.sort_by_key(|(path, _)| path == main);
-        Ok(texts)
-    }
-
-    /// The file to change, its text, and how many steps of the path lie above its content. What is in one included file
-    /// is changed there if it is an array or goes; everything else is set in the main file, which wins.
-    fn file_of<'b>(
-        &'b self,
-        authored: &'b AuthoredConfig,
-        change: &Change,
-    ) -> Result<(&'b Path, &'b str, usize), ConfigWriteError> {
-        let main = authored.files.first();
-        let main_place = (self.layout.config_path(), main.map_or("", |file| file.text.as_str()), 0);
-        let in_place = change.to.is_none() || change.to.as_ref().is_some_and(Value::is_array);
-        if !in_place {
-            return Ok(main_place);
-        }
-        let holders: Vec<_> = authored
-            .files
-            .iter()
-            .filter_map(|file| {
-                let prefix: Option<Vec<&str>> = file
-                    .prefix
-                    .parts()
-                    .iter()
-                    .map(|part| match part {
-                        PathPart::Key(key) => Some(key.as_str()),
-                        PathPart::Index(_) => None,
-                    })
-                    .collect();
-                let prefix = prefix?;
-                let below = change.path.len() > prefix.len() && change.path.iter().zip(&prefix).all(|(a, b)| a == b);
-                let content = crate::json5::parse(&file.text).ok()?;
-                let held =
-                    below && change.path[prefix.len()..].iter().try_fold(&content, |at, key| at.get(key)).is_some();
-                held.then_some((file.path.as_path(), file.text.as_str(), prefix.len()))
-            })
-            .collect();
-        match holders.as_slice() {
-            [] => Ok(main_place),
-            [one] => Ok(*one),
-            [(path, ..), ..] => Err(self.not_safely(path, change, "it stands in several files".to_owned())),
-        }
-    }
-
-    fn not_safely(&self, path: &Path, change: &Change, why: String) -> ConfigWriteError {
-        let by_hand = match &change.to {
-            Some(to) => format!("{} = {}", change.path.join("."), without_secrets(to, change.path.last())),
-            None => format!("remove {}", change.path.join(".")),
-        };
-        ConfigWriteError::Unsafe { file: self.layout.shorten(path), why, by_hand }
-    }
-
-    /// Reads the new texts as a reader would and compares: only what was wanted may differ.
-    fn verify(
-        &self,
-        authored: &AuthoredConfig,
-        texts: &[(PathBuf, String)],
-        wanted: &Value,
-    ) -> Result<(), ConfigWriteError> {
-        let files: Vec<_> = texts.iter().map(|(path, text)| (path.clone(), Some(text.as_bytes()))).collect();
-        let overlay = Overlay { host: self.host, files: &files };
-        let after = read_authored(self.layout, &overlay)?;
-        let strip = |document: &Value| {
-            let mut document = document.clone();
-            if let Some(root) = document.as_object_mut() {
-                root.shift_remove("meta");
-            }
-            document
-        };
-        let left = differences(&strip(wanted), &strip(&after.document));
-        if let Some(first) = left.first() {
-            let change = Change { path: first.path.clone(), to: None };
-            let why = "the result would not be what was asked for".to_owned();
-            let by_hand = differences(&authored.document, wanted).into_iter().next().unwrap_or(change);
-            return Err(self.not_safely(self.layout.config_path(), &by_hand, why));
-        }
-        self.validate(&after).map_err(|invalid| match invalid.problems.into_iter().next() {
-            Some(problem) => ConfigWriteError::Validation { path: problem.path, message: problem.message },
-            None => ConfigWriteError::Refused("the result would not be valid".to_owned()),
-        })
+        ConfigPlanner::new(self.layout, self.environment, self.host).work_out(edit)
     }
 
     fn write(&self, guard: &LockGuard<'_>, planned: &PlannedConfig) -> Result<(), ConfigWriteError> {
@@ -275,7 +135,7 @@ impl<'a> ConfigWriter<'a> {
         if let Some(raw) = &planned.authored.raw
             && planned.texts.iter().any(|(path, _)| path == main)
         {
-            self.back_up(guard, raw)?;
+            back_up(guard, main, raw, self.host)?;
         }
         for (path, text) in &planned.texts {
             replace(guard, path, text.as_bytes(), self.host)?;
@@ -284,8 +144,9 @@ impl<'a> ConfigWriter<'a> {
         Ok(())
     }
 
-    /// What follows a write: the state directory is closed to others, and the log says that it happened.
-    pub(crate) fn written(&self) {
+    /// What follows a write: the state directory is closed to others, and the log says that it happened. For those
+    /// who replaced the files of a [`ConfigPlan`](crate::ConfigPlan) themselves.
+    pub fn written(&self) {
         self.tighten_state_dir();
         self.log();
     }
@@ -299,23 +160,6 @@ impl<'a> ConfigWriter<'a> {
             // Not ours to change then; the file itself is 0600.
             let _ = self.host.set_mode(dir, 0o700);
         }
-    }
-
-    /// Moves the ring on by one and puts the present content first.
-    fn back_up(&self, guard: &LockGuard<'_>, raw: &[u8]) -> Result<(), WriteError> {
-        let main = self.layout.config_path();
-        let name = |n: usize| {
-            let mut name = main.as_os_str().to_owned();
-            name.push(if n == 0 { ".bak".to_owned() } else { format!(".bak.{n}") });
-            PathBuf::from(name)
-        };
-        for n in (1..BACKUPS).rev() {
-            let from = name(n - 1);
-            if self.host.exists(&from) {
-                self.host.rename(&from, &name(n)).map_err(|error| WriteError::new(&from, &error))?;
-            }
-        }
-        replace(guard, &name(0), raw, self.host)
     }
 
     /// Appends a line about the write: when, which command, which process. No values, no options.
@@ -337,54 +181,14 @@ impl<'a> ConfigWriter<'a> {
     }
 }
 
-/// A value for a message: strings that may be keys are masked.
-fn without_secrets(value: &Value, name: Option<&String>) -> Value {
-    let holds_secrets = name.is_some_and(|name| {
-        let name = name.to_lowercase();
-        // What a program is started with may be one too.
-        ["key", "token", "secret", "password", "headers", "args", "env"].iter().any(|part| name.contains(part))
-    });
-    match value {
-        Value::String(text) if holds_secrets => Value::from(auth_core::mask(text)),
-        Value::Array(items) => items.iter().map(|item| without_secrets(item, name)).collect(),
-        Value::Object(members) => {
-            let below = |member: &String| if holds_secrets { name.cloned() } else { Some(member.clone()) };
-            members
-                .iter()
-                .map(|(member, value)| (member.clone(), without_secrets(value, below(member).as_ref())))
-                .collect::<serde_json::Map<_, _>>()
-                .into()
-        }
-        other => other.clone(),
-    }
-}
-
-/// `meta` as every write leaves it.
-fn stamp(now: Timestamp) -> Vec<Change> {
-    let set =
-        |key: &str, to: String| Change { path: vec!["meta".to_owned(), key.to_owned()], to: Some(Value::from(to)) };
-    vec![set("lastTouchedVersion", COMPATIBLE_VERSION.to_owned()), set("lastTouchedAt", iso_time(now.as_ms()))]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::host::Host;
+    use std::path::PathBuf;
+
     use crate::write_host::faulty::{Fault, FaultyHost};
     use serde_json::json;
-
-    #[test]
-    fn a_message_never_quotes_a_key() {
-        let block = json!({"lab": {"baseUrl": "https://a", "apiKey": "sk-test-canary-0001", "headers": {"api-key": "sk-test-canary-0001"}}});
-        let shown = without_secrets(&block, Some(&"providers".to_owned())).to_string();
-        assert!(shown.contains("https://a") && !shown.contains("canary"), "{shown}");
-        let program =
-            json!({"v": {"args": ["--login", "hunter2-canary-0001"], "env": {"VAULT_PW": "hunter2-canary-0001"}}});
-        let shown = without_secrets(&program, Some(&"providers".to_owned())).to_string();
-        assert!(!shown.contains("canary"), "{shown}");
-        let shown = without_secrets(&json!("sk-test-canary-0001"), Some(&"apiKey".to_owned())).to_string();
-        assert!(!shown.contains("canary"), "{shown}");
-    }
 
     struct Bench {
         dir: tempfile::TempDir,

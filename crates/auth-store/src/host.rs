@@ -51,6 +51,16 @@ pub trait Host {
     ///
     /// When nothing is there, or a directory above may not be searched.
     fn facts(&self, path: &Path) -> io::Result<PathFacts>;
+    /// When a file was last changed; `None` when it is not there or that is not known.
+    fn changed_at(&self, path: &Path) -> Option<Timestamp> {
+        let _ = path;
+        None
+    }
+    /// A text of the system itself, such as its list of mounts; `None` when it has none.
+    fn read_system(&self, path: &str) -> Option<String> {
+        let _ = path;
+        None
+    }
     /// The names in a directory, sorted; none when it cannot be read.
     fn names_in(&self, dir: &Path) -> Vec<PathBuf>;
     /// Runs programs, at most `at_once` at the same time, and gives their ends in the same order.
@@ -154,6 +164,12 @@ impl Host for Overlay<'_> {
             _ => self.host.facts(path),
         }
     }
+    fn changed_at(&self, path: &Path) -> Option<Timestamp> {
+        self.host.changed_at(path)
+    }
+    fn read_system(&self, path: &str) -> Option<String> {
+        self.host.read_system(path)
+    }
     fn names_in(&self, dir: &Path) -> Vec<PathBuf> {
         self.host.names_in(dir).into_iter().filter(|path| self.other(path) != Laid::Hidden).collect()
     }
@@ -218,6 +234,16 @@ impl Host for RealHost {
 
     fn facts(&self, path: &Path) -> io::Result<PathFacts> {
         PathFacts::of(path)
+    }
+
+    fn changed_at(&self, path: &Path) -> Option<Timestamp> {
+        let changed = std::fs::symlink_metadata(path).ok()?.modified().ok()?;
+        let since = changed.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_millis()).ok().map(Timestamp::from_ms)
+    }
+
+    fn read_system(&self, path: &str) -> Option<String> {
+        std::fs::read_to_string(path).ok()
     }
 
     fn names_in(&self, dir: &Path) -> Vec<PathBuf> {

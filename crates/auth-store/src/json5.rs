@@ -82,6 +82,11 @@ pub(crate) fn parse(text: &str) -> Result<Value, SyntaxError> {
     }
 }
 
+/// Parses a JSON5 text; `None` when it is none.
+pub fn parse_json5(text: &str) -> Option<Value> {
+    parse(text).ok()
+}
+
 pub(crate) fn strip_bom(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }

@@ -21,7 +21,8 @@ pub(crate) enum EditError {
     NotAnObject(Vec<String>),
 }
 
-/// The changes that make `new` out of `old`. Objects are compared member by member, everything else as a whole.
+/// The changes that make `new` out of `old`. Objects are compared member by member, so are
+/// those in an array that keeps its length; everything else as a whole. An element is named by its index.
 pub(crate) fn differences(old: &Value, new: &Value) -> Vec<Change> {
     let mut changes = Vec::new();
     compare(old, new, &mut Vec::new(), &mut changes);
@@ -29,6 +30,18 @@ pub(crate) fn differences(old: &Value, new: &Value) -> Vec<Change> {
 }
 
 fn compare(old: &Value, new: &Value, path: &mut Vec<String>, changes: &mut Vec<Change>) {
+    if let (Value::Array(before), Value::Array(after)) = (old, new)
+        && before.len() == after.len()
+        && before.iter().zip(after).all(|(old, new)| old == new || (old.is_object() && new.is_object()))
+    {
+        // Elements that are objects change member by member, so that what stands beside them stays.
+        for (at, (old, new)) in before.iter().zip(after).enumerate() {
+            path.push(at.to_string());
+            compare(old, new, path, changes);
+            path.pop();
+        }
+        return;
+    }
     let (Value::Object(before), Value::Object(after)) = (old, new) else {
         if old != new {
             changes.push(Change { path: path.clone(), to: Some(new.clone()) });
@@ -64,6 +77,12 @@ pub(crate) fn apply(text: &str, change: &Change) -> Result<String, EditError> {
     let style = Style::of(body);
     let mut at = &root;
     for (depth, key) in change.path.iter().enumerate() {
+        if let Ast::Array(array) = at
+            && let Some(element) = key.parse().ok().and_then(|index: usize| array.elements.get(index))
+        {
+            at = element;
+            continue;
+        }
         let Ast::Object(object) = at else { return Err(EditError::NotAnObject(change.path[..depth].to_vec())) };
         let position = object.properties.iter().rposition(|prop| key_of(prop) == key);
         let last = depth + 1 == change.path.len();

@@ -29,9 +29,12 @@
 #[doc = include_str!("../README.md")]
 struct ReadmeExamples;
 
+mod backup_ring;
 mod config_file;
+mod config_plan;
 mod config_writer;
 mod dotenv_writer;
+mod file_change;
 mod host;
 mod json5;
 mod json5_edit;
@@ -51,12 +54,18 @@ mod store_writer;
 mod variables;
 mod write_host;
 
-pub use config_file::{COMPATIBLE_VERSION, ConfigFile, ConfigInvalid, ConfigProblem, read_config};
+pub use backup_ring::backup_name;
+pub use config_file::{
+    COMPATIBLE_VERSION, ConfigFile, ConfigInvalid, ConfigProblem, ConfigReading, ConfigSource, read_config,
+};
+pub use config_plan::{ConfigPlan, ConfigPlanner, PlannedFile};
 pub use config_writer::{ConfigChange, ConfigWriteError, ConfigWriter};
 pub use dotenv_writer::{DotenvUndo, DotenvWriteError, set_dotenv_variable};
+pub use file_change::{FileChange, FileChangeError, write_files};
 pub use host::{Host, MapHost, Overlay, RealHost};
+pub use json5::parse_json5;
 pub use layout::StateLayout;
-pub use lock::{LockError, LockGuard, iso_time, lock, lock_unless};
+pub use lock::{LockError, LockFacts, LockGuard, iso_time, lock, lock_facts, lock_unless};
 pub use login_shell::{LoginShell, LoginShellError};
 pub use monitor_files::{
     MonitorMemoryError, lock_monitor_memory, monitor_env_path, monitor_memory_path, read_monitor_memory,
@@ -69,8 +78,8 @@ pub use secure_file::{FileFacts, PathFacts, PathKind};
 pub use sessions::{SessionError, SessionStore, Transcript, TranscriptMessage, day_began_ms};
 pub use set_aside::{SetAside, SetAsideError, set_aside};
 pub use state::{AgentAuth, Ground, State, UnknownAgent};
-pub use store_writer::{OpenStore, Run, StoreChange, StoreWriteError, StoreWriter};
-pub use write_host::WriteHost;
+pub use store_writer::{LegacyCounts, OpenStore, Run, StoreChange, StoreWriteError, StoreWriter, open_store};
 #[cfg(any(test, feature = "test-support"))]
 #[doc(hidden)]
 pub use write_host::faulty;
+pub use write_host::{WriteHost, random_bytes};

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, test_kill_process};
 
+use crate::host::Host;
 use crate::secure_file::reason;
 use crate::write_host::WriteHost;
 
@@ -126,7 +127,7 @@ pub fn lock_unless<'a>(
 }
 
 /// The lock file of a target, in the real directory.
-fn lock_path(target: &Path, host: &dyn WriteHost) -> PathBuf {
+fn lock_path(target: &Path, host: &dyn Host) -> PathBuf {
     let dir = target.parent().unwrap_or(target);
     let real = host.real_path(dir).unwrap_or_else(|_| dir.to_owned());
     let mut name = target.file_name().unwrap_or_default().to_owned();
@@ -209,7 +210,7 @@ struct Holder {
 
 impl Holder {
     /// Reads a lock file; `None` when it is gone.
-    fn read(path: &Path, host: &dyn WriteHost) -> Option<Self> {
+    fn read(path: &Path, host: &dyn Host) -> Option<Self> {
         let file = File::open(path).ok()?;
         let advisory = match file.try_lock_shared() {
             Ok(()) => {
@@ -249,6 +250,29 @@ impl Holder {
         }
         !self.running || self.age_ms > STALE_AFTER_MS
     }
+}
+
+/// What a lock file says that stands beside a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockFacts {
+    /// The lock file.
+    pub path: PathBuf,
+    /// The process that made it; 0 when it does not say.
+    pub pid: u32,
+    /// How old it is, in milliseconds.
+    pub age_ms: i64,
+    /// Whether its maker is gone, so that the next writer would take it over.
+    pub is_stale: bool,
+    /// Whether its maker runs, or the lock itself is held.
+    pub is_alive: bool,
+}
+
+/// Looks at the lock of a file without taking it; `None` when there is none.
+pub fn lock_facts(target: &Path, host: &dyn Host) -> Option<LockFacts> {
+    let path = lock_path(target, host);
+    let holder = Holder::read(&path, host)?;
+    let (is_stale, is_alive) = (holder.is_stale(), holder.advisory || holder.running);
+    Some(LockFacts { path, pid: holder.pid, age_ms: holder.age_ms, is_stale, is_alive })
 }
 
 /// Whether a process is there and not a zombie. One of another user is there.
@@ -299,7 +323,7 @@ pub fn iso_time(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::{Host, RealHost};
+    use crate::host::RealHost;
     use crate::write_host::faulty::FaultyHost;
 
     fn in_dir(check: impl FnOnce(&Path, &FaultyHost)) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use auth_core::config::AgentId;
 use auth_core::{AmbientFacts, Config, Environment, ResolvedRefs, Situation, Timestamp};
 
-use crate::config_file::{ConfigInvalid, read_config};
+use crate::config_file::{ConfigFile, ConfigInvalid, ConfigReading, read_config, read_config_leniently};
 use crate::host::Host;
 use crate::layout::StateLayout;
 use crate::profiles_file::{STORE_FILE, StoreView, read_view};
@@ -107,8 +107,31 @@ impl State {
     ///
     /// When the config cannot be used.
     pub fn read(ground: Ground, host: &dyn Host) -> Result<(Self, serde_json::Value), ConfigInvalid> {
-        let Ground { mut environment, layout, mut warnings } = ground;
+        let Ground { mut environment, layout, warnings } = ground;
         let file = read_config(&layout, &mut environment, host)?;
+        Ok(Self::of_config(environment, layout, warnings, file, host))
+    }
+
+    /// The same with a config that need not be valid: what does not fit is left out of the typed content.
+    pub fn read_leniently(ground: Ground, host: &dyn Host) -> (Self, ConfigReading) {
+        let Ground { mut environment, layout, warnings } = ground;
+        let mut reading = read_config_leniently(&layout, &mut environment, host);
+        let file = ConfigFile {
+            config: reading.file.config.clone(),
+            authored: serde_json::Value::Null,
+            warnings: std::mem::take(&mut reading.file.warnings),
+        };
+        let (state, _) = Self::of_config(environment, layout, warnings, file, host);
+        (state, reading)
+    }
+
+    fn of_config(
+        mut environment: Environment,
+        layout: StateLayout,
+        mut warnings: Vec<String>,
+        file: ConfigFile,
+        host: &dyn Host,
+    ) -> (Self, serde_json::Value) {
         warnings.extend(file.warnings);
         fill_zai(&mut environment);
         // The config may name directories too; itself and the state directory it cannot move any more.
@@ -124,7 +147,7 @@ impl State {
             shell_env_enabled,
             warnings,
         };
-        Ok((state, file.authored))
+        (state, file.authored)
     }
 
     /// The agent that `--agent` names, or the default one. Blank counts as not given.
@@ -149,7 +172,7 @@ impl State {
     pub fn agent_auth(&self, raw: Option<&str>, host: &dyn Host) -> Result<AgentAuth, UnknownAgent> {
         let agent = self.agent(raw)?;
         let dir = self.layout.agent_dir(&self.config, &agent);
-        Ok(self.auth_of(Some(agent), dir, host))
+        Ok(self.auth_of(Some(agent), dir, ExecPolicy::Never, host))
     }
 
     /// The credentials that `models status` reports: without `--agent`, a directory given by a variable comes first.
@@ -160,7 +183,7 @@ impl State {
     pub fn status_auth(&self, raw: Option<&str>, host: &dyn Host) -> Result<AgentAuth, UnknownAgent> {
         let named = raw.is_some_and(|raw| !raw.trim().is_empty());
         match self.layout.agent_dir_override() {
-            Some(dir) if !named => Ok(self.auth_of(None, dir.to_owned(), host)),
+            Some(dir) if !named => Ok(self.auth_of(None, dir.to_owned(), ExecPolicy::Never, host)),
             _ => self.agent_auth(raw, host),
         }
     }
@@ -168,7 +191,7 @@ impl State {
     /// The credentials of an agent that may be one that the config does not have any more.
     pub fn auth_of_any(&self, agent: &AgentId, host: &dyn Host) -> AgentAuth {
         let dir = self.layout.agent_dir(&self.config, agent);
-        self.auth_of(Some(agent.clone()), dir, host)
+        self.auth_of(Some(agent.clone()), dir, ExecPolicy::Never, host)
     }
 
     /// Every agent: those of the config, the default one first, then those that only have a store on the disk.
@@ -187,9 +210,10 @@ impl State {
         agents
     }
 
-    fn auth_of(&self, agent: Option<AgentId>, dir: PathBuf, host: &dyn Host) -> AgentAuth {
+    /// The credentials of the agent whose directory this is. `policy` says which programs references may run.
+    pub fn auth_of(&self, agent: Option<AgentId>, dir: PathBuf, policy: ExecPolicy, host: &dyn Host) -> AgentAuth {
         let view = read_view(&dir, &self.layout, host);
-        let resolver = Resolver::new(&self.config.secrets, &self.environment, &self.layout, host, ExecPolicy::Never);
+        let resolver = Resolver::new(&self.config.secrets, &self.environment, &self.layout, host, policy);
         let refs = resolver.resolve(&report_references(&self.config, &view.profiles));
         AgentAuth { agent, dir, view, refs }
     }
@@ -204,6 +228,11 @@ impl State {
             refs: &auth.refs,
             now: self.now,
         }
+    }
+
+    /// What the references of an agent resolve to.
+    pub fn refs<'a>(&self, auth: &'a AgentAuth) -> &'a ResolvedRefs {
+        &auth.refs
     }
 
     /// The time of this run.

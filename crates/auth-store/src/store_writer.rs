@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use auth_core::{AuthProfiles, Owner, ProfileId, StoreDocument, StoreEditError};
 
+use crate::host::Host;
 use crate::layout::StateLayout;
 use crate::lock::{LockError, LockGuard, lock, lock_unless};
 use crate::profiles_file::{MAX_STORE_BYTES, STORE_FILE};
@@ -122,46 +123,7 @@ impl<'a> StoreWriter<'a> {
     ///
     /// When the file is there but is no store that may be rewritten.
     pub fn read(&self) -> Result<OpenStore, StoreWriteError> {
-        let path = self.path();
-        let invalid = |why: String| StoreWriteError::NotValid { path: path.clone(), why };
-        match self.host.read(&path, MAX_STORE_BYTES) {
-            Ok(bytes) => {
-                let text = String::from_utf8(bytes).map_err(|_| invalid("is not UTF-8".to_owned()))?;
-                let document = StoreDocument::parse(&text).map_err(|error| invalid(error.to_string()))?;
-                let store = AuthProfiles::parse(&text, Owner::Agent).map_err(|error| invalid(error.to_string()))?;
-                Ok(OpenStore { document, store, legacy: None })
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(self.read_legacy()),
-            Err(error) => Err(invalid(reason(&error))),
-        }
-    }
-
-    fn read_legacy(&self) -> OpenStore {
-        let text = |path: &Path| match self.host.read(path, MAX_STORE_BYTES) {
-            Ok(bytes) => String::from_utf8(bytes).ok(),
-            Err(_) => None,
-        };
-        // An agent that reads through main's profiles has no legacy files of its own to take over.
-        let main = self.layout.main_store_dir().join(STORE_FILE);
-        let main_has_profiles = main != self.path()
-            && text(&main)
-                .is_some_and(|text| AuthProfiles::parse(&text, Owner::Main).is_ok_and(|store| !store.is_empty()));
-        let empty = || OpenStore { document: StoreDocument::empty(), store: AuthProfiles::default(), legacy: None };
-        if main_has_profiles {
-            return empty();
-        }
-        let auth_path = self.dir.join("auth.json");
-        let auth = text(&auth_path).filter(|text| AuthProfiles::parse_legacy(text).is_ok());
-        let oauth = text(&self.layout.legacy_oauth_file())
-            .filter(|text| AuthProfiles::default().add_legacy_oauth(text).is_ok());
-        let Ok(import) = StoreDocument::import_legacy(auth.as_deref(), oauth.as_deref()) else { return empty() };
-        if import.from_auth + import.from_oauth == 0 {
-            return empty();
-        }
-        let parsed = import.document.to_text(&[]).ok().and_then(|text| AuthProfiles::parse(&text, Owner::Agent).ok());
-        let counts =
-            LegacyCounts { from_auth: import.from_auth, from_oauth: import.from_oauth, rejected: import.rejected };
-        OpenStore { document: import.document, store: parsed.unwrap_or_default(), legacy: Some(counts) }
+        open_store(self.dir, self.layout, self.host)
     }
 
     /// Writes the store if it changed, and then puts a legacy file that was taken over out of the way. The guard shows
@@ -230,22 +192,80 @@ impl<'a> StoreWriter<'a> {
     }
 }
 
-/// A store as read under its lock.
-#[derive(Debug)]
+/// Opens the store of the agent whose directory this is, with the legacy files taken over when there is none yet.
+///
+/// # Errors
+///
+/// When the file is there but is no store that may be rewritten.
+pub fn open_store(dir: &Path, layout: &StateLayout, host: &dyn Host) -> Result<OpenStore, StoreWriteError> {
+    let path = dir.join(STORE_FILE);
+    let invalid = |why: String| StoreWriteError::NotValid { path: path.clone(), why };
+    match host.read(&path, MAX_STORE_BYTES) {
+        Ok(bytes) => {
+            let text = String::from_utf8(bytes).map_err(|_| invalid("is not UTF-8".to_owned()))?;
+            let document = StoreDocument::parse(&text).map_err(|error| invalid(error.to_string()))?;
+            let store = AuthProfiles::parse(&text, Owner::Agent).map_err(|error| invalid(error.to_string()))?;
+            Ok(OpenStore { document, store, legacy: None, raw: Some(text) })
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(open_legacy(dir, layout, host)),
+        Err(error) => Err(invalid(reason(&error))),
+    }
+}
+
+fn open_legacy(dir: &Path, layout: &StateLayout, host: &dyn Host) -> OpenStore {
+    let text = |path: &Path| match host.read(path, MAX_STORE_BYTES) {
+        Ok(bytes) => String::from_utf8(bytes).ok(),
+        Err(_) => None,
+    };
+    // An agent that reads through main's profiles has no legacy files of its own to take over.
+    let main = layout.main_store_dir().join(STORE_FILE);
+    let main_has_profiles = main != dir.join(STORE_FILE)
+        && text(&main).is_some_and(|text| AuthProfiles::parse(&text, Owner::Main).is_ok_and(|store| !store.is_empty()));
+    let empty =
+        || OpenStore { document: StoreDocument::empty(), store: AuthProfiles::default(), legacy: None, raw: None };
+    if main_has_profiles {
+        return empty();
+    }
+    let auth_path = dir.join("auth.json");
+    let auth = text(&auth_path).filter(|text| AuthProfiles::parse_legacy(text).is_ok());
+    let oauth = text(&layout.legacy_oauth_file()).filter(|text| AuthProfiles::default().add_legacy_oauth(text).is_ok());
+    let Ok(import) = StoreDocument::import_legacy(auth.as_deref(), oauth.as_deref()) else { return empty() };
+    if import.from_auth + import.from_oauth == 0 {
+        return empty();
+    }
+    let parsed = import.document.to_text(&[]).ok().and_then(|text| AuthProfiles::parse(&text, Owner::Agent).ok());
+    let counts = LegacyCounts { from_auth: import.from_auth, from_oauth: import.from_oauth, rejected: import.rejected };
+    OpenStore { document: import.document, store: parsed.unwrap_or_default(), legacy: Some(counts), raw: None }
+}
+
+/// A store as read, open for a change.
 pub struct OpenStore {
     /// Its text, open for changes.
     pub document: StoreDocument,
     /// Its content.
     pub store: AuthProfiles,
-    legacy: Option<LegacyCounts>,
+    /// What the legacy files gave, when it was made of them.
+    pub legacy: Option<LegacyCounts>,
+    /// The text of the file; `None` when there is none.
+    pub raw: Option<String>,
+}
+
+impl std::fmt::Debug for OpenStore {
+    /// Prints no text of the file: it is secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenStore").field("document", &self.document).finish_non_exhaustive()
+    }
 }
 
 /// How many entries came from the legacy files.
 #[derive(Clone, Copy, Debug)]
-struct LegacyCounts {
-    from_auth: usize,
-    from_oauth: usize,
-    rejected: usize,
+pub struct LegacyCounts {
+    /// From `auth.json`.
+    pub from_auth: usize,
+    /// From `oauth.json`.
+    pub from_oauth: usize,
+    /// Entries of `auth.json` that cannot be used.
+    pub rejected: usize,
 }
 
 #[cfg(test)]

@@ -62,6 +62,18 @@ pub trait WriteHost: Host {
     ///
     /// When it is not there, or the directory does not allow it.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there, not empty, or the directory above does not allow it.
+    fn remove_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Makes a symbolic link.
+    ///
+    /// # Errors
+    ///
+    /// When something of that name exists, or the directory does not allow it.
+    fn make_link(&self, target: &Path, link: &Path) -> io::Result<()>;
     /// Creates a directory and those above it, for its owner alone.
     ///
     /// # Errors
@@ -86,6 +98,18 @@ pub trait WriteHost: Host {
     fn pause(&self, time: Duration);
     /// Any 64 bits, different each time.
     fn random(&self) -> u64;
+}
+
+/// Bytes that nobody can guess, for a new secret.
+///
+/// # Errors
+///
+/// When the system has none to give.
+pub fn random_bytes(count: usize) -> io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = vec![0; count];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 impl WriteHost for RealHost {
@@ -120,6 +144,14 @@ impl WriteHost for RealHost {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_dir(dir)
+    }
+
+    fn make_link(&self, target: &Path, link: &Path) -> io::Result<()> {
+        std::os::unix::fs::symlink(target, link)
     }
 
     fn make_dir(&self, dir: &Path) -> io::Result<()> {
@@ -282,6 +314,12 @@ pub mod faulty {
         }
         fn remove(&self, path: &Path) -> io::Result<()> {
             self.step("remove", || RealHost.remove(path))
+        }
+        fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+            self.step("remove_dir", || RealHost.remove_dir(dir))
+        }
+        fn make_link(&self, target: &Path, link: &Path) -> io::Result<()> {
+            self.step("make_link", || RealHost.make_link(target, link))
         }
         fn make_dir(&self, dir: &Path) -> io::Result<()> {
             self.step("make_dir", || RealHost.make_dir(dir))

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::doctor_args::Doctor;
 use crate::monitor_args::Monitor;
 use crate::onboard_args::{Configure, Deferred, Onboard};
 use crate::secrets_args::Secrets;
@@ -61,6 +62,8 @@ pub(crate) enum Command {
     Agent(AgentTurn),
     /// Keys that live elsewhere: find plaintext, put references in its place, check them
     Secrets(Deferred<Secrets>),
+    /// Find what is wrong with credentials and their files, and mend it
+    Doctor(Box<Deferred<Doctor>>),
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod doctor_args;
 mod endpoint_check;
 mod failure;
 mod hardening;
@@ -15,6 +16,7 @@ mod qr;
 mod render;
 mod root_options;
 mod secrets_args;
+mod tls_check;
 mod upstream;
 
 use std::process::ExitCode;

@@ -120,6 +120,14 @@ impl Page {
         }
     }
 
+    /// The same with lines of at most so many characters on a terminal, and some room beside them.
+    pub(crate) fn narrowed(mut self, most: usize) -> Self {
+        if self.width != usize::MAX {
+            self.width = self.width.saturating_sub(10).clamp(40, most);
+        }
+        self
+    }
+
     /// One line; parts stand beside each other. Where it is too long it goes on in the next line, indented by
     /// `indent`, broken between words.
     pub(crate) fn line(&mut self, indent: usize, parts: &[Part]) {

@@ -292,7 +292,7 @@ fn allow(root: &mut Value, model: &ModelRef) {
 }
 
 /// The object at a path, made where it is missing.
-pub(crate) fn object_at<'a>(root: &'a mut Value, path: &[&str]) -> &'a mut Map<String, Value> {
+pub fn object_at<'a>(root: &'a mut Value, path: &[&str]) -> &'a mut Map<String, Value> {
     path.iter().fold(made_object(root), |at, key| made_object(at.entry(*key).or_insert(Value::Null)))
 }
 

@@ -16,6 +16,8 @@ pub struct ConfigIssue {
     pub subject: ConfigPath,
     /// What is wrong. Never a value of the file.
     pub message: String,
+    /// The fault is a key that does not belong there: without it the rest may be fine.
+    pub is_unknown_key: bool,
 }
 
 /// Checks a config after includes and substitution; an empty list means valid.
@@ -61,7 +63,8 @@ struct Check {
 
 impl Check {
     fn report(&mut self, path: &ConfigPath, message: impl Into<String>) {
-        self.issues.push(ConfigIssue { path: path.clone(), subject: path.clone(), message: message.into() });
+        let (path, subject) = (path.clone(), path.clone());
+        self.issues.push(ConfigIssue { path, subject, message: message.into(), is_unknown_key: false });
     }
 
     fn object<'a>(&mut self, value: &'a Value, at: &ConfigPath) -> Option<&'a Map<String, Value>> {
@@ -137,6 +140,7 @@ impl Check {
                 path: at.clone(),
                 subject: at.key(key),
                 message: format!("Unrecognized key: \"{shown}\"{hint}"),
+                is_unknown_key: true,
             });
         }
     }

@@ -18,7 +18,8 @@ use serde_json::Value;
 
 use super::agent_dirs;
 use super::resolver::{ExecPolicy, OwnHelper, Resolver};
-use crate::config_writer::{BACKUPS, ConfigWriteError, ConfigWriter};
+use crate::backup_ring::BACKUPS;
+use crate::config_writer::{ConfigWriteError, ConfigWriter};
 use crate::lock::{LockError, lock};
 use crate::profiles_file::{MAX_STORE_BYTES, STORE_FILE};
 use crate::replace::{Replacement, WriteError, make_parent, replace_all};

@@ -13,6 +13,8 @@ mod auth_remove;
 mod auth_why;
 mod change;
 mod choose_reference;
+mod doctor;
+mod doctor_refresh;
 mod model_list;
 mod model_names;
 mod model_settings;
@@ -134,6 +136,9 @@ fn try_run(arguments: &[OsString]) -> Result<u8, Failure> {
         Some(Command::Onboard(options)) => return onboard::run(&open, &options.0),
         Some(Command::Configure(options)) => return onboard::configure(&open, options),
         Some(Command::Agent(options)) => return agent::run(&open, options),
+        Some(Command::Doctor(options)) => {
+            return doctor::run(root.profile.as_deref(), cli.root.no_color, &options.0);
+        }
         Some(Command::Secrets(options)) => {
             let quiet = cli.root.log_level < LogLevel::Warn;
             let desk = secrets::Desk::new(root.profile.as_deref(), cli.root.no_color, quiet);

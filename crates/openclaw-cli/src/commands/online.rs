@@ -9,7 +9,7 @@ use auth_oauth::{
     TransportError,
 };
 use auth_probe::{Clients, Interrupt, Network, Proxies};
-use auth_store::Host;
+use auth_store::{Host, RealHost, State};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -40,7 +40,7 @@ impl Online {
         if endpoints.is_test() {
             crate::output::remark(&format!("Warning: {TEST_BASE_URL} is set: requests stay on this machine"));
         }
-        let clients = clients(session)?;
+        let clients = clients(&session.state)?;
         let clients = if endpoints.is_test() { clients.loopback_only() } else { clients };
         let minimax = auth_core::ProviderId::normalise("minimax-portal");
         let minimax_base_url = session.state.config.provider(&minimax).and_then(|entry| entry.base_url.clone());
@@ -70,18 +70,7 @@ impl Online {
     /// The network for refreshes, for the whole command: a signal ends it, but not while an answer is waited for that
     /// may hold the only copy of a new secret.
     pub(crate) fn for_refresh(&self) -> Patient {
-        let patient = Patient {
-            network: Network::new(self.clients.clone(), Interrupt::Never),
-            may_end: Arc::new(AtomicBool::new(true)),
-            signal: Arc::new(AtomicUsize::new(0)),
-        };
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            let number = usize::try_from(signal).unwrap_or_default();
-            let may_end = Arc::clone(&patient.may_end);
-            let _ = signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, may_end);
-            let _ = signal_hook::flag::register_usize(signal, Arc::clone(&patient.signal), number);
-        }
-        patient
+        Patient::new(self.clients.clone(), true)
     }
 }
 
@@ -98,19 +87,19 @@ pub(crate) struct Conversation {
 /// # Errors
 ///
 /// When a variable has a value that cannot be used.
-pub(crate) fn clients(session: &Session) -> Result<Clients, Failure> {
-    let roots = match session.state.environment.non_blank("NODE_EXTRA_CA_CERTS") {
+pub(crate) fn clients(state: &State) -> Result<Clients, Failure> {
+    let roots = match state.environment.non_blank("NODE_EXTRA_CA_CERTS") {
         None => None,
         Some(path) => {
-            let path = session.state.layout.user_path(path);
-            let read = session.host.read(&path, 1 << 20);
+            let path = state.layout.user_path(path);
+            let read = RealHost.read(&path, 1 << 20);
             Some(read.map_err(|error| {
-                let shown = session.state.layout.shorten(&path);
+                let shown = state.layout.shorten(&path);
                 Failure::new(format!("NODE_EXTRA_CA_CERTS: cannot read {shown}: {error}"))
             })?)
         }
     };
-    Clients::new(roots.as_deref(), &Proxies::of(&session.state.environment))
+    Clients::new(roots.as_deref(), &Proxies::of(&state.environment))
         .map_err(|why| Failure::new(format!("no secure connection can be made: {why}")))
 }
 
@@ -124,6 +113,22 @@ pub(crate) struct Patient {
 }
 
 impl Patient {
+    /// The network through these clients. `may_end` tells whether a signal may end the process before anything is sent.
+    pub(crate) fn new(clients: Clients, may_end: bool) -> Self {
+        let patient = Patient {
+            network: Network::new(clients, Interrupt::Never),
+            may_end: Arc::new(AtomicBool::new(may_end)),
+            signal: Arc::new(AtomicUsize::new(0)),
+        };
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            let number = usize::try_from(signal).unwrap_or_default();
+            let condition = Arc::clone(&patient.may_end);
+            let _ = signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, condition);
+            let _ = signal_hook::flag::register_usize(signal, Arc::clone(&patient.signal), number);
+        }
+        patient
+    }
+
     /// Called when what was asked for is stored: a signal may end the process again. Gives the exit code when one came
     /// meanwhile.
     pub(crate) fn settled(&self) -> Option<u8> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod advice;
 pub(crate) mod choice;
+pub(crate) mod doctor_json;
 pub(crate) mod status_human;
 pub(crate) mod status_json;
 

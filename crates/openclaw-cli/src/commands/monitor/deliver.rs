@@ -149,7 +149,7 @@ impl Drop for Sender<'_> {
 }
 
 fn start(session: &Session) -> Result<(tokio::runtime::Runtime, Clients), String> {
-    let clients = crate::commands::online::clients(session).map_err(|failure| failure.message)?;
+    let clients = crate::commands::online::clients(&session.state).map_err(|failure| failure.message)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     Ok((runtime.map_err(|error| format!("cannot start: {error}"))?, clients))
 }
