@@ -19,7 +19,9 @@ Tasks of this project: cargo xtask <task>
   ci                                 everything that must pass: format, lints, structure, generated files, tests, docs
   conformance [--bin PATH] [AREA]    recorded behaviour, against this program or another
   bench                              time, memory and size of whole commands, beside /bin/true
-  proof [kill [ROUNDS]|race]         killed in the middle of writes, and many writers at once
+  proof [kill [ROUNDS]|race|single-flight [ROUNDS]]
+                                     killed in the middle of writes, many writers at once, and many processes that find
+                                     one login expired
   gen [--check]                      write the files that are made from others, or tell which are out of date
 ";
 

@@ -1,5 +1,8 @@
 //! `cargo xtask proof`: what takes longer than a test. Real processes, real kills, real contention.
 
+mod rotating_server;
+mod single_flight;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,7 +17,10 @@ use xshell::{Shell, cmd};
 const RACERS: usize = 32;
 const UPDATES: usize = 100;
 
-/// Runs the proofs: `kill` with this many rounds, `race`, or both.
+/// How many rounds of every variant of `single-flight`.
+const FLIGHTS: usize = 200;
+
+/// Runs the proofs: `kill` and `single-flight` with so many rounds, `race`, or all.
 pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
     cmd!(shell, "cargo build --quiet --release --locked --package openclaw-cli").run()?;
     let binary = root.join("target/release/openclaw");
@@ -22,11 +28,16 @@ pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
     match words {
         [] => {
             kill(&binary, &work, 3000)?;
-            race(&binary, &work)
+            race(&binary, &work)?;
+            single_flight::single_flight(&binary, &work, FLIGHTS)
         }
         ["kill"] => kill(&binary, &work, 3000),
         ["kill", rounds] => kill(&binary, &work, rounds.parse().context("rounds is not a number")?),
         ["race"] => race(&binary, &work),
+        ["single-flight"] => single_flight::single_flight(&binary, &work, FLIGHTS),
+        ["single-flight", rounds] => {
+            single_flight::single_flight(&binary, &work, rounds.parse().context("rounds is not a number")?)
+        }
         _ => anyhow::bail!("no such proof: {}", words.join(" ")),
     }
 }

@@ -28,6 +28,8 @@ pub struct JobSettings<'a> {
     pub environment: &'a Environment,
     /// The time, for requests that are signed.
     pub now_ms: i64,
+    /// The account that is stored beside the credential, for a token that names none itself.
+    pub account_id: Option<&'a str>,
 }
 
 /// Makes the request of a row.
@@ -47,7 +49,8 @@ pub fn job(
         let api: String = endpoint.api.chars().filter(|c| !c.is_control()).take(80).collect();
         return Err((Reason::UnsupportedProbe, format!("the API kind \"{api}\" is not known")));
     };
-    let account_id = credential.and_then(|secret| Claims::of(secret.reveal())?.account_id());
+    let named = credential.and_then(|secret| Claims::of(secret.reveal())?.account_id());
+    let account_id = named.or_else(|| settings.account_id.map(str::to_owned));
     if kind == ApiKind::OpenAiCodexResponses && account_id.is_none() {
         return Err((Reason::InvalidToken, "the access token names no account".to_owned()));
     }
@@ -165,6 +168,7 @@ mod tests {
                 session_id: "probe-1",
                 environment: &environment,
                 now_ms: 1_440_938_160_999,
+                account_id: None,
             };
             let job = job("amazon-bedrock", Some("m:0"), &endpoint, key, true, settings)?;
             let text = |value: Value| match value {
