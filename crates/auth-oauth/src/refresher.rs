@@ -243,6 +243,10 @@ impl Refresher<'_> {
         else {
             return Ok(None);
         };
+        // Whoever had the lock before may have renewed the copy of agent main alone, which then serves here too.
+        if is_settled() {
+            return Ok(None);
+        }
         let mut places = Vec::new();
         for (owner, dir) in &candidates {
             let writer = StoreWriter::new(dir, self.layout, self.settings.environment, self.host);
