@@ -286,7 +286,7 @@ pub async fn run(
         }
         let done = tokio::select! {
             done = under_way.join_next() => done,
-            _ = &mut interrupt => {
+            () = &mut interrupt => {
                 cancelled = true;
                 under_way.abort_all();
                 break;
