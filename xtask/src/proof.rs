@@ -1,5 +1,8 @@
 //! `cargo xtask proof`: what takes longer than a test. Real processes, real kills, real contention.
 
+mod rotating_server;
+mod single_flight;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,8 +19,11 @@ use crate::proof_doctor;
 const RACERS: usize = 32;
 const UPDATES: usize = 100;
 
-/// Runs the proofs: `kill` with this many rounds, `race`, `doctor` with this many states, or all of them. `--bin` names
-/// another program than the one that is built.
+/// How many rounds of every variant of `single-flight`.
+const FLIGHTS: usize = 200;
+
+/// Runs the proofs: `kill` and `single-flight` with so many rounds, `race`, `doctor` with this many states, or all of
+/// them. `--bin` names another program than the one that is built.
 pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
     let (words, binary) = match words {
         [words @ .., "--bin", binary] => (words, PathBuf::from(binary)),
@@ -36,13 +42,18 @@ pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
         [] => {
             kill(3000)?;
             race(&binary, &work)?;
-            proof_doctor::run(&binary, &work, 1000)
+            proof_doctor::run(&binary, &work, 1000)?;
+            single_flight::single_flight(&binary, &work, FLIGHTS)
         }
         ["kill"] => kill(3000),
         ["kill", rounds] => kill(rounds.parse().context("rounds is not a number")?),
         ["race"] => race(&binary, &work),
         ["doctor"] => proof_doctor::run(&binary, &work, 1000),
         ["doctor", count] => proof_doctor::run(&binary, &work, count.parse().context("the count is not a number")?),
+        ["single-flight"] => single_flight::single_flight(&binary, &work, FLIGHTS),
+        ["single-flight", rounds] => {
+            single_flight::single_flight(&binary, &work, rounds.parse().context("rounds is not a number")?)
+        }
         _ => anyhow::bail!("no such proof: {}", words.join(" ")),
     }
 }

@@ -349,6 +349,7 @@ impl ModelRun<'_> {
             user_agent: self.engine.settings.user_agent,
             session_id: "turn",
             environment: &self.turn.state.environment,
+            account_id: None,
             now_ms: Engine::now().as_ms(),
         };
         let conversation =

@@ -29,6 +29,8 @@ pub struct JobSettings<'a> {
     pub environment: &'a Environment,
     /// The time, for requests that are signed.
     pub now_ms: i64,
+    /// The account that is stored beside the credential, for a token that names none itself.
+    pub account_id: Option<&'a str>,
 }
 
 /// Makes the request of a row.
@@ -106,7 +108,8 @@ fn made(
         return Err((Reason::Tls, format!("models.providers.{provider}.request.tls.ca holds no certificate in PEM")));
     }
     let account_id = credential.and_then(|secret| Claims::of(secret.reveal())?.account_id());
-    let account_id = account_id.or_else(|| endpoint.account_id.clone());
+    let account_id =
+        account_id.or_else(|| settings.account_id.map(str::to_owned)).or_else(|| endpoint.account_id.clone());
     if kind == ApiKind::OpenAiCodexResponses && account_id.is_none() {
         return Err((Reason::InvalidToken, "the access token names no account".to_owned()));
     }
@@ -212,6 +215,7 @@ mod tests {
                 session_id: "probe-1",
                 environment: &environment,
                 now_ms: 1_440_938_160_999,
+                account_id: None,
             };
             let job = job("amazon-bedrock", Some("m:0"), &endpoint, key, true, settings)?;
             let text = |value: Value| match value {

@@ -70,6 +70,7 @@ impl Desk {
             session_id: &self.session_id,
             environment: &self.environment,
             now_ms: self.now_ms,
+            account_id: None,
         }
     }
 
@@ -92,7 +93,7 @@ impl Desk {
         };
         let subject = Subject { agent: &self.agent, dir: &self.dir, id };
         match refresher.access(subject, &Need::Use) {
-            Ok(access) => self.made(asked, Some(&access.token)),
+            Ok(access) => self.made(asked, Some(&access.token), access.entry.account_id.as_deref()),
             Err(error) => row(Reason::Auth, error.message),
         }
     }
@@ -123,12 +124,13 @@ impl Desk {
             asked.endpoint.api = copilot_api(asked.model.as_deref().unwrap_or_default()).to_owned();
         }
         asked.endpoint.headers.push(("editor-version".to_owned(), HeaderText::Plain(self.user_agent.to_owned())));
-        self.made(&asked, Some(&token.token))
+        self.made(&asked, Some(&token.token), None)
     }
 
-    fn made(&self, asked: &Asked, credential: Option<&Secret>) -> Prepared {
+    fn made(&self, asked: &Asked, credential: Option<&Secret>, account_id: Option<&str>) -> Prepared {
         let Asked { provider, model, endpoint, usual_model } = asked;
-        match job(provider, model.as_deref(), endpoint, credential, *usual_model, self.settings()) {
+        let settings = JobSettings { account_id, ..self.settings() };
+        match job(provider, model.as_deref(), endpoint, credential, *usual_model, settings) {
             Ok(job) => Prepared::Job(Box::new(job)),
             Err((reason, text)) => row(reason, text),
         }

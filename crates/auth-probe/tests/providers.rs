@@ -177,6 +177,7 @@ fn request(provider: &str, entry: &Value) -> Result<Job, String> {
         session_id: "probe-1",
         environment: &Environment::default(),
         now_ms: NOW_MS,
+        account_id: None,
     };
     job(provider, model.as_deref(), &endpoint, credential.as_ref(), false, settings).map_err(|(_, text)| text)
 }

@@ -3,7 +3,7 @@
 //!
 //! No verdict depends on the clock; limits only end what hangs.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot prepare its home has nothing to report")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot prepare its home has nothing to report")]
 
 #[path = "login/cancelling.rs"]
 mod cancelling;

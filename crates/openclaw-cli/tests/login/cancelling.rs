@@ -8,8 +8,11 @@ const CTRL_C: &str = "\u{3}";
 const ESC: &str = "\u{1b}";
 const CTRL_D: &str = "\u{4}";
 
-/// Every question of every flow: the command, the answers that lead to the question, the question.
-const QUESTIONS: &[(&[&str], &[(&str, &str)], &str)] = &[
+/// A command, the answers that lead to a question, the question.
+type Asked = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
+
+/// Every question of every flow.
+const QUESTIONS: &[Asked] = &[
     (&["models", "auth", "login"], &[], "Select a provider"),
     (&["models", "auth", "login", "--provider", "anthropic"], &[], "Auth method for Anthropic"),
     (&["models", "auth", "login", "--provider", "mistral"], &[], "Enter Mistral API key"),

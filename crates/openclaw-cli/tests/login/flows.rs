@@ -11,6 +11,9 @@ const AUTHORIZE: &str = "https://auth.openai.com/oauth/authorize?";
 const GOOGLE: &str = "https://accounts.google.com/o/oauth2/v2/auth?";
 const CHUTES: &str = "https://api.chutes.ai/idp/authorize?";
 
+/// What people call it, and how they make it of the address that the browser was sent to.
+type Form<'a> = (&'a str, &'a dyn Fn(&str) -> String);
+
 /// Signs in to Codex and pastes what `paste` makes of the address that the browser was sent to.
 fn pasted(sandbox: &Sandbox, identity: &Identity, arguments: &[&str], paste: &dyn Fn(&str) -> String) -> Ended {
     let mut terminal = Terminal::start(sandbox, arguments);
@@ -63,7 +66,7 @@ fn the_code_is_pasted_in_every_form_in_which_people_copy_it() {
     let ports = Ports::take();
     let code = |back: &str| super::identity::fields(back.split_once('?').unwrap().1)["code"].clone();
     let state = |back: &str| super::identity::fields(back.split_once('?').unwrap().1)["state"].clone();
-    let forms: [(&str, &dyn Fn(&str) -> String); 7] = [
+    let forms: [Form<'_>; 7] = [
         ("the whole address", &|back| format!("{back}\r")),
         ("with line breaks", &|back| format!("{}\r\n{}\n  {}\r", &back[..30], &back[30..50], &back[50..])),
         ("in a bracketed paste", &|back| format!("\u{1b}[200~{back}\u{1b}[201~\r")),
@@ -150,7 +153,7 @@ fn json_is_one_object_on_standard_output_and_questions_are_elsewhere() {
     let inner = sandbox.command(&arguments);
     program.arg("-c").arg("\"$@\" > \"$HOME/stdout\"").arg("sh").arg(inner.get_program()).args(inner.get_args());
     program.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let mut terminal = Terminal::run(&sandbox, program);
+    let mut terminal = Terminal::run(&sandbox, &program);
     let address = terminal.address(AUTHORIZE);
     terminal.answer(PASTE, &format!("{}\r", identity.agree(&address)));
     is_stored(&sandbox, &identity, &terminal.end());
@@ -240,8 +243,8 @@ fn google_is_signed_in_to_with_the_client_of_the_installed_program() {
         terminal.until(PASTE);
         if variables {
             // A bare code is not enough here.
-            let code = super::identity::fields(back.split_once('?').unwrap().1)["code"].clone();
-            terminal.types(&format!("{code}\r"));
+            let alone = super::identity::fields(back.split_once('?').unwrap().1)["code"].clone();
+            terminal.types(&format!("{alone}\r"));
             terminal.until("whole address");
             terminal.answer(PASTE, &format!("{back}\r"));
         } else {

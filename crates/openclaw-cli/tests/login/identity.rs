@@ -70,6 +70,21 @@ struct Shared {
     change: Condvar,
 }
 
+/// The text of an answer.
+pub(crate) struct Body(String);
+
+impl From<&str> for Body {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl From<Value> for Body {
+    fn from(value: Value) -> Self {
+        Self(value.to_string())
+    }
+}
+
 /// The provider. It listens until the process ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
@@ -120,8 +135,8 @@ impl Identity {
     }
 
     /// The next request to a place gets this answer.
-    pub(crate) fn answer(&self, place: &str, status: u16, body: impl ToString) {
-        let instead = Instead { status, body: body.to_string() };
+    pub(crate) fn answer(&self, place: &str, status: u16, body: impl Into<Body>) {
+        let instead = Instead { status, body: body.into().0 };
         self.book().instead.entry(place.to_owned()).or_default().push_back(instead);
     }
 

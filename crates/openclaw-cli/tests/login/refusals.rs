@@ -85,7 +85,7 @@ fn an_exchange_that_brings_nothing_usable_stores_nothing() {
         (302, String::new(), "redirect"),
     ] {
         let identity = Identity::start();
-        identity.answer(TOKEN, status, &body);
+        identity.answer(TOKEN, status, body.as_str());
         let sandbox = home(&identity);
         let ended = codex(&identity, &sandbox);
         assert!(ended.code == 1 && ended.screen.contains(says), "{body}: {}", ended.screen);

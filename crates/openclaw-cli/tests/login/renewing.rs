@@ -314,3 +314,18 @@ fn what_renews_itself_is_told_apart_from_what_needs_you() {
     }
     assert_eq!(identity.requests(), 0);
 }
+
+#[test]
+fn a_token_that_names_no_account_is_asked_with_the_stored_one() {
+    for expired in [true, false] {
+        let identity = Identity::start();
+        identity.account(json!({"sub": "nobody"}));
+        let mut entry = login(&identity);
+        entry["expires"] = json!(from_now(if expired { -60 } else { 3600 }));
+        let sandbox = probing(&identity, &json!({ID: entry}));
+        sandbox.run(PROBE);
+        let asked = identity.asked("model/codex/responses");
+        assert_eq!(asked.len(), 1, "expired: {expired}");
+        assert_eq!(asked[0].headers["chatgpt-account-id"], "acct-test-1");
+    }
+}

@@ -35,10 +35,10 @@ pub(crate) struct Ended {
 
 impl Terminal {
     pub(crate) fn start(sandbox: &Sandbox, arguments: &[&str]) -> Self {
-        Self::run(sandbox, sandbox.command(arguments))
+        Self::run(sandbox, &sandbox.command(arguments))
     }
 
-    pub(crate) fn run(sandbox: &Sandbox, program: Command) -> Self {
+    pub(crate) fn run(sandbox: &Sandbox, program: &Command) -> Self {
         let mut command = Command::new("/bin/sh");
         command.arg("-c").arg(AROUND).arg("sh").arg(program.get_program()).args(program.get_args());
         command.env_clear().env("TERM", "xterm").env("NO_COLOR", "1").env("LANG", "C.UTF-8");

@@ -18,7 +18,10 @@ use auth_core::failure::{ProbeStatus, Reason};
 use auth_core::probe::{Endpoint, ProbeOptions, ProbePlan, ProbeRow, Step, probe_references};
 use auth_core::secrets::Redactor;
 use auth_core::{ProfileId, ResolvedRefs, Secret, Situation};
-use auth_probe::{Asked, Clients, Desk, Event, Limits, LiveRow, Outcome, Preparation, Task, job, run, warning};
+use auth_oauth::LoginEntry;
+use auth_probe::{
+    Asked, Clients, Desk, Event, JobSettings, Limits, LiveRow, Outcome, Preparation, Task, job, run, warning,
+};
 use auth_store::AgentAuth;
 use auth_store::secrets::{ExecPolicy, Resolver};
 
@@ -141,7 +144,7 @@ pub(crate) fn probe(
             let keyless = matches!(probed.row.step, Step::Send { credential: None, .. });
             probed.warning = warning(endpoint).filter(|_| !keyless);
         }
-        match task(&desk, &probed.row) {
+        match task(&desk, auth, &probed.row) {
             None => {}
             Some(Ok(task)) => {
                 probed.asked = true;
@@ -229,7 +232,7 @@ fn resolve(session: &Session, situation: &Situation<'_>) -> ResolvedRefs {
 }
 
 /// How a row is asked; `None` when it is not.
-fn task(desk: &Arc<Desk>, row: &ProbeRow) -> Option<Result<Task, (Reason, String)>> {
+fn task(desk: &Arc<Desk>, auth: &AgentAuth, row: &ProbeRow) -> Option<Result<Task, (Reason, String)>> {
     let asked = |endpoint: &Endpoint| Asked {
         provider: row.provider.to_string(),
         model: row.model.clone(),
@@ -252,7 +255,10 @@ fn task(desk: &Arc<Desk>, row: &ProbeRow) -> Option<Result<Task, (Reason, String
         }
         Step::Send { endpoint, credential } => {
             let (provider, model) = (row.provider.as_str(), row.model.as_deref());
-            let job = job(provider, model, endpoint, credential.as_ref(), row.usual_model, desk.settings());
+            let stored = row.profile.as_ref().and_then(|id| auth.view.profiles.get(id));
+            let account_id = stored.and_then(LoginEntry::of).and_then(|entry| entry.account_id);
+            let settings = JobSettings { account_id: account_id.as_deref(), ..desk.settings() };
+            let job = job(provider, model, endpoint, credential.as_ref(), row.usual_model, settings);
             Some(job.map(Task::Ready))
         }
     }
