@@ -3,7 +3,7 @@
 use crate::collate::collate;
 use crate::credential::{Credential, CredentialKind, Expiry};
 use crate::profile::{AuthProfiles, Profile, ProfileId};
-use crate::provider::{ProviderId, REFRESHED_PROVIDERS};
+use crate::provider::{ProviderId, may_be_refreshed};
 use crate::time::Timestamp;
 
 /// A credential that ends sooner than this is `expiring`: 24 hours, in milliseconds.
@@ -240,7 +240,7 @@ pub fn profile_health(profile: &Profile, now: Timestamp) -> ProfileHealth {
         Credential::OAuth { refresh, expires, .. } => {
             let state = expiry_state(*expires, now);
             let lapsing = matches!(state, HealthStatus::Expired | HealthStatus::Expiring);
-            let ours = REFRESHED_PROVIDERS.contains(&profile.provider.as_str()) && health.managed_by.is_none();
+            let ours = may_be_refreshed(profile.provider.as_str()) && health.managed_by.is_none();
             health.renews_itself = ours && refresh.is_some() && state != HealthStatus::Missing;
             health.status = if refresh.is_some() && lapsing { HealthStatus::Ok } else { state };
             health.set_times(*expires, now);

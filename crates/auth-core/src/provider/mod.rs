@@ -206,6 +206,13 @@ pub const REFRESHED_PROVIDERS: &[&str] = &[
     "openai-codex",
 ];
 
+/// Whether a login of a provider, given in normal form, can be expected to be refreshed. Of providers that are not in the
+/// catalogue nothing is known; what brought them here may refresh them.
+pub fn may_be_refreshed(provider: &str) -> bool {
+    let removed = provider == "qwen-portal";
+    REFRESHED_PROVIDERS.contains(&provider) || (find(provider).is_none() && !removed)
+}
+
 /// Whether the text is a placeholder that stands in a key field without being a secret (spec 02 section 7).
 pub fn is_marker(text: &str) -> bool {
     let text = text.trim();
