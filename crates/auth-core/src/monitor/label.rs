@@ -25,6 +25,12 @@ pub fn masked_account(id: &str) -> String {
     shown
 }
 
+/// Characters that would break a line or hide what stands beside them, in a message as on a terminal.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// Names every item as it is shown. Ids of one agent that look the same when shortened get a tail each that stays the
 /// same from pass to pass.
 pub fn assign_labels(items: &mut [Item], full_ids: bool) {
@@ -36,6 +42,9 @@ pub fn assign_labels(items: &mut [Item], full_ids: bool) {
             Subject::Provider => item.provider.clone(),
             Subject::Store => "auth-profiles.json".to_owned(),
         };
+        if item.label.contains(steers) {
+            item.label = item.label.replace(steers, "?");
+        }
         *seen.entry((item.agent.clone(), item.label.clone())).or_default() += 1;
     }
     for item in &mut *items {
@@ -89,6 +98,9 @@ mod tests {
         assert_eq!(items[2].label, "a:b");
         assign_labels(&mut items, true);
         assert_eq!(items[0].label, "a:max@x.org");
+        let mut items = vec![item("a:\nb\u{202e}"), item("a:?b?")];
+        assign_labels(&mut items, true);
+        assert!(items[0].label != items[1].label && !items[0].label.contains(char::is_control), "{}", items[0].label);
     }
 
     proptest! {

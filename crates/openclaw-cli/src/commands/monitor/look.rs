@@ -90,13 +90,12 @@ fn fix(profile: &Profile, standing: &Standing, full_ids: bool) -> Option<String>
         Status::Disabled if standing.reason.as_deref() == Some("billing") => advice::clear_cooldown(id),
         _ => renew,
     };
-    Some(without_account(id, command, full_ids))
+    Some(without_account(command, full_ids))
 }
 
 /// The command, or where it stands in full when it names an account that is not to leave this machine.
-fn without_account(id: &str, command: String, full_ids: bool) -> String {
-    let names_account = masked_account(id) != id && command.contains(id);
-    if names_account && !full_ids { "openclaw models status".to_owned() } else { command }
+fn without_account(command: String, full_ids: bool) -> String {
+    if !full_ids && masked_account(&command) != command { "openclaw models status".to_owned() } else { command }
 }
 
 /// Asks the providers about everything that was found, looks again, because asking may have renewed a login, and lays
@@ -124,7 +123,7 @@ pub(super) fn ask(session: &Session, settings: &Settings, memory: &Memory, found
         }
         if let (Some(kind), Some(id)) = (item.kind(), item.profile_id()) {
             let command = advice::renew_profile(kind, &item.provider, id);
-            item.fix = Some(without_account(id, command, settings.full_ids));
+            item.fix = Some(without_account(command, settings.full_ids));
         }
     }
     Ok(found)
