@@ -22,9 +22,19 @@ const WORK: Duration = Duration::from_millis(25);
 /// The latest moment at which a process is killed, from its start, in microseconds: most have their answer by then.
 const LATEST_KILL_US: u64 = 90_000;
 const ID: &str = "openai-codex:me";
-/// Asks with the access token, which is renewed first when it has expired.
-const PROBE: &[&str] =
-    &["models", "status", "--probe", "--probe-mode", "free", "--probe-provider", "openai-codex", "--json"];
+/// Asks with the access token, which is renewed first when it has expired. The deadline is none of what is proven.
+const PROBE: &[&str] = &[
+    "models",
+    "status",
+    "--probe",
+    "--probe-mode",
+    "free",
+    "--probe-provider",
+    "openai-codex",
+    "--probe-timeout",
+    "120000",
+    "--json",
+];
 const REFRESH: &[&str] = &["models", "auth", "refresh", ID];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -324,7 +334,7 @@ fn compete(store: &Path, stop: &AtomicBool) -> Result<u64> {
         fs::write(&temporary, serde_json::to_string_pretty(&value)?)?;
         fs::rename(&temporary, store)?;
         fs::remove_file(&lock)?;
-        thread::sleep(Duration::from_millis(3));
+        thread::sleep(Duration::from_millis(15));
     }
     Ok(updates)
 }
