@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,12 +19,22 @@ use super::{cmd_date, fresh, write};
 const PROCESSES: usize = 16;
 /// How long the provider works on a refresh.
 const WORK: Duration = Duration::from_millis(25);
-/// The latest moment at which a process is killed, from its start, in microseconds: past the answer for most of them.
-const LATEST_KILL_US: u64 = 400_000;
+/// The latest moment at which a process is killed, from its start, in microseconds: most have their answer by then.
+const LATEST_KILL_US: u64 = 90_000;
 const ID: &str = "openai-codex:me";
-/// Asks with the access token, which is renewed first when it has expired.
-const PROBE: &[&str] =
-    &["models", "status", "--probe", "--probe-mode", "free", "--probe-provider", "openai-codex", "--json"];
+/// Asks with the access token, which is renewed first when it has expired. The deadline is none of what is proven.
+const PROBE: &[&str] = &[
+    "models",
+    "status",
+    "--probe",
+    "--probe-mode",
+    "free",
+    "--probe-provider",
+    "openai-codex",
+    "--probe-timeout",
+    "120000",
+    "--json",
+];
 const REFRESH: &[&str] = &["models", "auth", "refresh", ID];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,26 +187,35 @@ impl<'a> Round<'a> {
             let store = self.store("main");
             let stop = &stop;
             let peer = competing.then(|| scope.spawn(move || compete(&store, stop)));
+            // The one that is killed begins first in every other round, else somewhere among the others.
+            let late = if seed & 1 == 0 { 0 } else { usize::try_from(seed >> 60).unwrap_or(0) };
             let mut children = Vec::new();
-            // The place of the one that is killed among the others is random too.
-            let late = usize::try_from(seed >> 60).unwrap_or(0);
-            let order = (1..=late).chain([0]).chain(late + 1..PROCESSES);
-            for at in order.filter(|at| *at < PROCESSES) {
-                children.push((at, self.spawn(at)?));
+            let mut victim = None;
+            for at in (1..=late).chain([0]).chain(late + 1..PROCESSES) {
+                let child = self.spawn(at)?;
+                if at == 0 && self.variant == Variant::Killed {
+                    let moment = Instant::now() + Duration::from_micros((seed >> 20) % LATEST_KILL_US);
+                    victim = Some(scope.spawn(move || self.kill_before_the_answer(child, moment)));
+                } else {
+                    children.push((at, child));
+                }
             }
             let mut was_killed = false;
-            if self.variant == Variant::Killed {
-                let moment = Instant::now() + Duration::from_micros((seed >> 20) % LATEST_KILL_US);
-                was_killed = self.kill_before_the_answer(&mut children, moment)?;
+            let mut outputs = Vec::new();
+            for (at, child) in children {
+                outputs.push((at, child.wait_with_output()?));
             }
-            let outputs: Result<Vec<_>> =
-                children.into_iter().map(|(at, child)| Ok((at, child.wait_with_output()?))).collect();
+            if let Some(victim) = victim {
+                let (output, killed) = victim.join().map_err(|_| anyhow::anyhow!("the killer stopped"))??;
+                was_killed = killed;
+                outputs.push((0, output));
+            }
             stop.store(true, Ordering::Relaxed);
             let updates = match peer {
                 Some(peer) => peer.join().map_err(|_| anyhow::anyhow!("the peer stopped"))??,
                 None => 0,
             };
-            Ok((outputs?, updates, was_killed))
+            Ok((outputs, updates, was_killed))
         })?;
         let state = self.server.state(&self.name);
         let mut well = 0;
@@ -237,21 +256,20 @@ impl<'a> Round<'a> {
         self.check_files(&state, unavoidable, updates)
     }
 
-    /// Kills the process at that moment, unless the provider has answered it by then.
-    fn kill_before_the_answer(&self, children: &mut [(usize, Child)], moment: Instant) -> Result<bool> {
-        let Some((_, victim)) = children.iter_mut().find(|(at, _)| *at == 0) else { return Ok(false) };
-        while Instant::now() < moment {
+    /// Kills the process at that moment, unless the provider has answered somebody by then. Gives what it printed, and
+    /// whether it was killed.
+    fn kill_before_the_answer(&self, mut victim: Child, moment: Instant) -> Result<(Output, bool)> {
+        while Instant::now() < moment && self.server.state(&self.name).granted == 0 {
             thread::sleep(Duration::from_micros(200));
-            if self.server.state(&self.name).granted > 0 {
-                // Somebody has the answer; if it is the victim, it comes too late to be killed before that.
-                return Ok(false);
-            }
         }
-        victim.kill()?;
-        Ok(true)
+        let early = self.server.state(&self.name).granted == 0;
+        if early {
+            victim.kill()?;
+        }
+        Ok((victim.wait_with_output()?, early))
     }
 
-    fn is_well(&self, output: &std::process::Output) -> bool {
+    fn is_well(&self, output: &Output) -> bool {
         if self.variant == Variant::Forced {
             return output.status.success();
         }
@@ -316,7 +334,7 @@ fn compete(store: &Path, stop: &AtomicBool) -> Result<u64> {
         fs::write(&temporary, serde_json::to_string_pretty(&value)?)?;
         fs::rename(&temporary, store)?;
         fs::remove_file(&lock)?;
-        thread::sleep(Duration::from_millis(3));
+        thread::sleep(Duration::from_millis(15));
     }
     Ok(updates)
 }

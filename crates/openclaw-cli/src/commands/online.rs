@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use auth_oauth::{
@@ -148,18 +149,17 @@ impl Transport for Patient {
             return self.network.send(request, timeout);
         }
         self.may_end.store(false, Ordering::Relaxed);
-        let answered = AtomicBool::new(false);
+        let (answered, waiting) = channel::<()>();
         std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !answered.load(Ordering::Relaxed) {
+            scope.spawn(move || {
+                while waiting.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                     if self.asked_to_end().is_some() {
                         return crate::output::remark(WAITING);
                     }
-                    std::thread::sleep(LOOK);
                 }
             });
             let answer = self.network.send(request, timeout);
-            answered.store(true, Ordering::Relaxed);
+            drop(answered);
             answer
         })
     }

@@ -123,3 +123,30 @@ fn the_exchange_can_be_given_up() {
     ended.was_cancelled();
     nothing_stored(&sandbox);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn signals_end_every_wait_with_the_terminal_as_it_was() {
+    use rustix::process::Signal;
+    let _ports = Ports::take();
+    let identity = Identity::start();
+    identity.polls(&vec![serde_json::json!({"error": "authorization_pending"}); 1000]);
+    let gemini = &["models", "auth", "login", "--provider", "gemini-cli"][..];
+    let waits = [
+        (CODEX, PASTE),
+        (&["models", "auth", "login-github-copilot"], "gives up"),
+        (gemini, "Continue with Google Gemini CLI OAuth?"),
+    ];
+    for (arguments, text) in waits {
+        for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+            let sandbox = home(&identity);
+            let mut terminal = Terminal::start(&sandbox, arguments);
+            terminal.until(text);
+            // The question is on the screen before it is listened to.
+            std::thread::sleep(std::time::Duration::from_millis(150));
+            terminal.signal(signal);
+            terminal.end().was_cancelled();
+            nothing_stored(&sandbox);
+        }
+    }
+}

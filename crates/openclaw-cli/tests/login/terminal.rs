@@ -83,6 +83,15 @@ impl Terminal {
         format!("{begins}{}", rest.0)
     }
 
+    /// Sends a signal to the program, and to nobody else on the terminal.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let shell = self.session.process.child_pid;
+        let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+        let program = children.split_whitespace().next().unwrap().parse().unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_raw(program).unwrap(), signal).unwrap();
+    }
+
     pub(crate) fn end(mut self) -> Ended {
         let rest = match self.session.exp_eof() {
             Ok(rest) => rest,
