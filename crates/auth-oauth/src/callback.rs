@@ -112,11 +112,12 @@ fn listen(
     while !stop.load(Ordering::Relaxed) {
         let mut idle = true;
         for listener in listeners {
+            // Those who come when it is full wait at the door: one of them may be the browser.
+            if visitors.load(Ordering::Relaxed) >= MAX_VISITORS {
+                break;
+            }
             let Ok((stream, _)) = listener.accept() else { continue };
             idle = false;
-            if visitors.load(Ordering::Relaxed) >= MAX_VISITORS {
-                continue;
-            }
             visitors.fetch_add(1, Ordering::Relaxed);
             let (rules, stop, sender) = (Arc::clone(rules), Arc::clone(stop), sender.clone());
             let count = Arc::clone(&visitors);

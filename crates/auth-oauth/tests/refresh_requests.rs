@@ -210,9 +210,12 @@ fn minimax() {
     // A refusal with a status of success.
     let world = World::new();
     world.put("main", &json!({"minimax-portal:x": world.login("minimax-portal")}));
-    world.idp.on("", [Reply::Json(200, json!({"status": "error", "base_resp": {"status_msg": "no such login"}}))]);
+    let refresh = world.profile("main", "minimax-portal:x")["refresh"].clone();
+    let told = format!("no such login: {}", refresh.as_str().unwrap());
+    world.idp.on("", [Reply::Json(200, json!({"status": "error", "base_resp": {"status_msg": told}}))]);
+    // `access` looks for the canary in whatever is said.
     let error = world.access("main", "minimax-portal:x", &Need::Use).unwrap_err();
-    assert!(error.message.contains("no such login"), "{error}");
+    assert!(error.message.contains("no such login: ***"), "{error}");
     assert!(error.message.ends_with("Run `openclaw models auth login --provider minimax-portal`"), "{error}");
 }
 

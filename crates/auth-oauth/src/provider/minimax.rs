@@ -1,5 +1,6 @@
 //! MiniMax Portal: a sign-in with a code that the user types in the browser (spec 04 section 6.5).
 
+use auth_core::secrets::Redactor;
 use auth_core::{CredentialKind, Secret};
 use serde_json::{Value, json};
 use url::Url;
@@ -72,7 +73,7 @@ fn expires(answer: &Answer, now_ms: i64) -> Result<f64, OAuthError> {
 
 pub(super) fn renewed(response: &HttpResponse, sent: &[&Secret], now_ms: i64) -> Result<Renewed, OAuthError> {
     let answer = Answer::read(response, sent)?;
-    failed(&answer)?;
+    failed(&answer, sent)?;
     Ok(Renewed {
         access: answer.required("access_token")?,
         refresh: answer.secret("refresh_token"),
@@ -88,11 +89,11 @@ fn is_told(response: &HttpResponse) -> bool {
 }
 
 /// An answer that is a refusal although its status says success.
-fn failed(answer: &Answer) -> Result<(), OAuthError> {
+fn failed(answer: &Answer, sent: &[&Secret]) -> Result<(), OAuthError> {
     let said = || {
         let text = answer.get("base_resp").and_then(|resp| resp.get("status_msg")).and_then(Value::as_str);
         let text = text.filter(|text| !text.trim().is_empty()).unwrap_or("the login was refused");
-        auth_core::secrets::Redactor::default().redact(text).chars().take(200).collect::<String>()
+        Redactor::of(sent.iter().map(|secret| (*secret).clone())).redact(text).chars().take(200).collect::<String>()
     };
     match answer.text("status") {
         Some("error") => Err(OAuthError::new(OAuthErrorKind::Refused, said())),
@@ -134,7 +135,7 @@ pub(crate) fn begin(
 
 pub(crate) fn begun(response: &HttpResponse, state: &Secret, now_ms: i64) -> Result<UserCode, OAuthError> {
     let answer = Answer::read(response, &[state])?;
-    failed(&answer)?;
+    failed(&answer, &[state])?;
     let same = answer.text("state").is_some_and(|text| crate::pkce::same_in_constant_time(text, state.reveal()));
     if !same {
         return Err(OAuthError::protocol(
@@ -176,7 +177,7 @@ pub(crate) fn polled(
         OAuthErrorKind::Unavailable if is_told(response) => OAuthError { kind: OAuthErrorKind::Refused, ..error },
         _ => error,
     })?;
-    failed(&answer)?;
+    failed(&answer, &[verifier])?;
     if answer.text("status") != Some("success") {
         return Ok(None);
     }
