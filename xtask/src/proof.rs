@@ -16,7 +16,8 @@ use crate::proof_doctor;
 const RACERS: usize = 32;
 const UPDATES: usize = 100;
 
-/// Runs the proofs: `kill` with this many rounds, `race`, `doctor` with this many states, or all of them. `--bin` names
+/// Runs the proofs: `kill` with this many rounds, `race`, `doctor` with this many states or
+/// `doctor kill` with this many rounds, or all of them. `--bin` names
 /// another program than the one that is built.
 pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
     let (words, binary) = match words {
@@ -42,6 +43,9 @@ pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
         ["kill", rounds] => kill(rounds.parse().context("rounds is not a number")?),
         ["race"] => race(&binary, &work),
         ["doctor"] => proof_doctor::run(&binary, &work, 1000),
+        ["doctor", "kill", rounds] => {
+            proof_doctor::kill(&binary, &work, rounds.parse().context("rounds is not a number")?)
+        }
         ["doctor", count] => proof_doctor::run(&binary, &work, count.parse().context("the count is not a number")?),
         _ => anyhow::bail!("no such proof: {}", words.join(" ")),
     }

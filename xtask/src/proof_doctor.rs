@@ -31,7 +31,7 @@ pub(crate) fn run(binary: &Path, work: &Path, count: u64) -> Result<()> {
     let begin = Instant::now();
     let mut tally = Tally::default();
     for seed in 0..count {
-        let home = fresh(work)?;
+        let home = fresh(work, "doctor")?;
         states::make(seed, &home)?;
         one(binary, &home, &mut tally).with_context(|| format!("seed {seed} ({})", home.display()))?;
     }
@@ -132,7 +132,7 @@ pub(crate) fn kill(binary: &Path, work: &Path, rounds: u64) -> Result<()> {
     let (mut killed, mut finished) = (0, 0);
     let mut dice = 0x9E37_79B9_7F4A_7C15_u64;
     for round in 0..rounds {
-        let home = fresh(work)?;
+        let home = fresh(work, "doctor-kill")?;
         states::make(round, &home)?;
         let context = || format!("round {round} ({})", home.display());
         let secrets = states::secrets_below(&home);
@@ -161,7 +161,10 @@ pub(crate) fn kill(binary: &Path, work: &Path, rounds: u64) -> Result<()> {
             .filter(|path| {
                 path.extension().is_some_and(|end| end == "lock") || path.to_string_lossy().contains(".stale-")
             })
-            .filter(|path| !path.ends_with("auth-profiles.json.lock"))
+            // A directory without any credentials belongs to no agent.
+            .filter(|path| {
+                ["openclaw.json", "auth-profiles.json"].iter().any(|name| path.with_file_name(name).exists())
+            })
             .collect();
         ensure!(left.is_empty(), "{}: left behind {left:?}", context());
     }
@@ -189,8 +192,8 @@ fn start(binary: &Path, home: &Path, arguments: &[&str]) -> Result<std::process:
     Ok(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
 }
 
-fn fresh(work: &Path) -> Result<PathBuf> {
-    let home = work.join("doctor");
+fn fresh(work: &Path, name: &str) -> Result<PathBuf> {
+    let home = work.join(name);
     if home.exists() {
         fs::remove_dir_all(&home)?;
     }

@@ -63,7 +63,7 @@ pub use file_change::{FileChange, FileChangeError, write_files};
 pub use host::{Host, MapHost, Overlay, RealHost};
 pub use json5::parse_json5;
 pub use layout::StateLayout;
-pub use lock::{LockError, LockFacts, LockGuard, iso_time, lock, lock_facts};
+pub use lock::{LockError, LockFacts, LockGuard, iso_time, left_locks, lock, lock_facts};
 pub use login_shell::{LoginShell, LoginShellError};
 pub use profiles_file::{STORE_FILE, StoreError, StoreView, read_view};
 pub use program::{Ended, Ending, Program};
