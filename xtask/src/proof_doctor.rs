@@ -131,6 +131,7 @@ fn doctor(binary: &Path, home: &Path, more: &[&str]) -> Result<Value> {
 pub(crate) fn kill(binary: &Path, work: &Path, rounds: u64) -> Result<()> {
     let (mut killed, mut finished) = (0, 0);
     let mut dice = 0x9E37_79B9_7F4A_7C15_u64;
+    let span = usual_time(binary, work)?;
     for round in 0..rounds {
         let home = fresh(work, "doctor-kill")?;
         states::make(round, &home)?;
@@ -139,7 +140,7 @@ pub(crate) fn kill(binary: &Path, work: &Path, rounds: u64) -> Result<()> {
         let whole = whole_stores(&home);
         let mut child = start(binary, &home, &["doctor", "--repair", "--non-interactive", "--offline"])?;
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        thread::sleep(Duration::from_micros((dice >> 33) % 40_000));
+        thread::sleep(Duration::from_micros((dice >> 33) % span));
         child.kill()?;
         if child.wait()?.code().is_some() {
             finished += 1;
@@ -172,6 +173,19 @@ pub(crate) fn kill(binary: &Path, work: &Path, rounds: u64) -> Result<()> {
         "doctor kill: {rounds} rounds, {killed} killed in the middle, {finished} finished first; nothing torn or lost"
     );
     Ok(())
+}
+
+/// How long the longest of some repairs takes, in microseconds.
+fn usual_time(binary: &Path, work: &Path) -> Result<u64> {
+    let mut longest = Duration::from_millis(1);
+    for seed in 0..5 {
+        let home = fresh(work, "doctor-kill")?;
+        states::make(seed, &home)?;
+        let begin = Instant::now();
+        doctor(binary, &home, &["--repair"])?;
+        longest = longest.max(begin.elapsed());
+    }
+    Ok(u64::try_from(longest.as_micros())?)
 }
 
 /// How many stores can be read.

@@ -123,6 +123,24 @@ fn what_changes_while_a_question_is_open_is_not_touched() {
 }
 
 #[test]
+fn no_is_an_answer() {
+    let sandbox = stale();
+    let before = std::fs::read(sandbox.store()).unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(["doctor", "--only", "auth.claude_cli"]);
+    command.env_clear().env("HOME", sandbox.path("")).env("TERM", "xterm").current_dir(sandbox.path(""));
+    let mut session = rexpect::session::spawn_command(command, Some(60_000)).unwrap();
+    session.exp_string("Convert stale").unwrap();
+    session.send("n").unwrap();
+    session.flush().unwrap();
+    let rest = session.exp_eof().unwrap();
+    assert!(rest.contains("doctor --fix") && rest.contains("Doctor complete."), "{rest}");
+    let status = session.process.wait().unwrap();
+    assert!(matches!(status, rexpect::process::wait::WaitStatus::Exited(_, 0)), "{status:?}");
+    assert_eq!(std::fs::read(sandbox.store()).unwrap(), before);
+}
+
+#[test]
 fn undo_puts_back_once() {
     let sandbox = stale();
     let before = std::fs::read(sandbox.store()).unwrap();

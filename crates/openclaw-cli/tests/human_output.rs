@@ -168,6 +168,7 @@ fn help() {
         ("help_models", &["models", "--help"]),
         ("help_status", &["models", "status", "--help"]),
         ("help_auth", &["models", "auth"]),
+        ("help_doctor", &["doctor", "--help"]),
     ] {
         insta::assert_snapshot!(name, shown(&Sandbox::new(), arguments));
     }
