@@ -141,6 +141,37 @@ fn no_is_an_answer() {
 }
 
 #[test]
+fn programs_are_run_once_and_only_when_asked_for() {
+    let sandbox = Sandbox::new().env("OPENCLAW_AUTH_TEST_BASE_URL", "http://127.0.0.1:1");
+    let (program, count) = (sandbox.path("keys.sh"), sandbox.path("count"));
+    let script = format!(
+        "#!/bin/sh\necho run >> {}\nread -r line\nprintf '{{\"protocolVersion\":1,\"values\":{{\"a\":\"{CANARY}\"}}}}'\n",
+        count.display()
+    );
+    let sandbox = sandbox.file("keys.sh", script);
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let config = format!(
+        "{{bogus: 1, secrets: {{providers: {{v: {{source: 'exec', command: '{}'}}}}}}}}",
+        program.canonicalize().unwrap().display()
+    );
+    let store = json!({"version": 1, "profiles": {
+        "a:x": {"type": "api_key", "provider": "a", "keyRef": {"source": "exec", "provider": "v", "id": "a"}},
+        "a:y": {"mode": "api_key", "provider": "a", "apiKey": "sk-test-2"}}});
+    let sandbox = sandbox.config(&config).profiles(store.to_string());
+
+    let report = parsed(&sandbox.run(&["doctor", "--json", "--only", "auth.ref"]).stdout);
+    assert_eq!(report["findings"][0]["severity"], "warning");
+    assert!(!count.exists());
+    let printed = sandbox.run(&["doctor", "--deep", "--repair", "--json"]);
+    printed.check(CANARY);
+    let report = parsed(&printed.stdout);
+    let codes: Vec<&str> = report["findings"].as_array().unwrap().iter().filter_map(|f| f["code"].as_str()).collect();
+    assert!(!codes.contains(&"auth.ref.unresolved") && codes.contains(&"auth.tls.network"), "{codes:?}");
+    assert!(!report["changes"].as_array().unwrap().is_empty());
+    assert_eq!(std::fs::read_to_string(&count).unwrap(), "run\n");
+}
+
+#[test]
 fn undo_puts_back_once() {
     let sandbox = stale();
     let before = std::fs::read(sandbox.store()).unwrap();
