@@ -172,6 +172,16 @@ fn programs_are_run_once_and_only_when_asked_for() {
 }
 
 #[test]
+fn a_link_out_of_the_home_directory_is_not_followed_to_change_a_mode() {
+    let (sandbox, elsewhere) = (Sandbox::new(), tempfile::tempdir().unwrap());
+    std::fs::set_permissions(elsewhere.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), sandbox.path(".openclaw")).unwrap();
+    let printed = sandbox.run(&["doctor", "--fix", "--only", "state.permissions"]);
+    assert!(printed.code == 1 && printed.stderr.contains("state.permissions"), "{}", printed.stderr);
+    assert_eq!(elsewhere.path().metadata().unwrap().permissions().mode() & 0o777, 0o755);
+}
+
+#[test]
 fn undo_puts_back_once() {
     let sandbox = stale();
     let before = std::fs::read(sandbox.store()).unwrap();
