@@ -22,8 +22,8 @@ const UPDATES: usize = 100;
 /// How many rounds of every variant of `single-flight`.
 const FLIGHTS: usize = 200;
 
-/// Runs the proofs: `kill` and `single-flight` with so many rounds, `race`, `doctor` with this many states, or all of
-/// them. `--bin` names another program than the one that is built.
+/// Runs the proofs: `kill` and `single-flight` with so many rounds, `race`, `doctor` with this many states or
+/// `doctor kill` with this many rounds, or all of them. `--bin` names another program than the one that is built.
 pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
     let (words, binary) = match words {
         [words @ .., "--bin", binary] => (words, PathBuf::from(binary)),
@@ -49,6 +49,9 @@ pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
         ["kill", rounds] => kill(rounds.parse().context("rounds is not a number")?),
         ["race"] => race(&binary, &work),
         ["doctor"] => proof_doctor::run(&binary, &work, 1000),
+        ["doctor", "kill", rounds] => {
+            proof_doctor::kill(&binary, &work, rounds.parse().context("rounds is not a number")?)
+        }
         ["doctor", count] => proof_doctor::run(&binary, &work, count.parse().context("the count is not a number")?),
         ["single-flight"] => single_flight::single_flight(&binary, &work, FLIGHTS),
         ["single-flight", rounds] => {

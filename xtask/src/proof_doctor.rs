@@ -31,7 +31,7 @@ pub(crate) fn run(binary: &Path, work: &Path, count: u64) -> Result<()> {
     let begin = Instant::now();
     let mut tally = Tally::default();
     for seed in 0..count {
-        let home = fresh(work)?;
+        let home = fresh(work, "doctor")?;
         states::make(seed, &home)?;
         one(binary, &home, &mut tally).with_context(|| format!("seed {seed} ({})", home.display()))?;
     }
@@ -131,15 +131,16 @@ fn doctor(binary: &Path, home: &Path, more: &[&str]) -> Result<Value> {
 pub(crate) fn kill(binary: &Path, work: &Path, rounds: u64) -> Result<()> {
     let (mut killed, mut finished) = (0, 0);
     let mut dice = 0x9E37_79B9_7F4A_7C15_u64;
+    let span = usual_time(binary, work)?;
     for round in 0..rounds {
-        let home = fresh(work)?;
+        let home = fresh(work, "doctor-kill")?;
         states::make(round, &home)?;
         let context = || format!("round {round} ({})", home.display());
         let secrets = states::secrets_below(&home);
         let whole = whole_stores(&home);
         let mut child = start(binary, &home, &["doctor", "--repair", "--non-interactive", "--offline"])?;
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        thread::sleep(Duration::from_micros((dice >> 33) % 40_000));
+        thread::sleep(Duration::from_micros((dice >> 33) % span));
         child.kill()?;
         if child.wait()?.code().is_some() {
             finished += 1;
@@ -161,7 +162,10 @@ pub(crate) fn kill(binary: &Path, work: &Path, rounds: u64) -> Result<()> {
             .filter(|path| {
                 path.extension().is_some_and(|end| end == "lock") || path.to_string_lossy().contains(".stale-")
             })
-            .filter(|path| !path.ends_with("auth-profiles.json.lock"))
+            // A directory without any credentials belongs to no agent.
+            .filter(|path| {
+                ["openclaw.json", "auth-profiles.json"].iter().any(|name| path.with_file_name(name).exists())
+            })
             .collect();
         ensure!(left.is_empty(), "{}: left behind {left:?}", context());
     }
@@ -169,6 +173,19 @@ pub(crate) fn kill(binary: &Path, work: &Path, rounds: u64) -> Result<()> {
         "doctor kill: {rounds} rounds, {killed} killed in the middle, {finished} finished first; nothing torn or lost"
     );
     Ok(())
+}
+
+/// How long the longest of some repairs takes, in microseconds.
+fn usual_time(binary: &Path, work: &Path) -> Result<u64> {
+    let mut longest = Duration::from_millis(1);
+    for seed in 0..5 {
+        let home = fresh(work, "doctor-kill")?;
+        states::make(seed, &home)?;
+        let begin = Instant::now();
+        doctor(binary, &home, &["--repair"])?;
+        longest = longest.max(begin.elapsed());
+    }
+    Ok(u64::try_from(longest.as_micros())?)
 }
 
 /// How many stores can be read.
@@ -189,8 +206,8 @@ fn start(binary: &Path, home: &Path, arguments: &[&str]) -> Result<std::process:
     Ok(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
 }
 
-fn fresh(work: &Path) -> Result<PathBuf> {
-    let home = work.join("doctor");
+fn fresh(work: &Path, name: &str) -> Result<PathBuf> {
+    let home = work.join(name);
     if home.exists() {
         fs::remove_dir_all(&home)?;
     }

@@ -65,7 +65,7 @@ pub use file_change::{FileChange, FileChangeError, write_files};
 pub use host::{Host, MapHost, Overlay, RealHost};
 pub use json5::parse_json5;
 pub use layout::StateLayout;
-pub use lock::{LockError, LockFacts, LockGuard, iso_time, lock, lock_facts, lock_unless};
+pub use lock::{LockError, LockFacts, LockGuard, iso_time, left_locks, lock, lock_facts, lock_unless};
 pub use login_shell::{LoginShell, LoginShellError};
 pub use monitor_files::{
     MonitorMemoryError, lock_monitor_memory, monitor_env_path, monitor_memory_path, read_monitor_memory,

@@ -267,6 +267,20 @@ pub struct LockFacts {
     pub is_alive: bool,
 }
 
+/// Files beside a file that were its lock once: moved aside by a process that is gone, before it could remove them.
+pub fn left_locks(target: &Path, host: &dyn Host) -> Vec<PathBuf> {
+    let path = lock_path(target, host);
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return Vec::new();
+    };
+    let maker = |path: &PathBuf| {
+        let rest = path.file_name()?.to_str()?.strip_prefix(name)?.strip_prefix(".stale-")?;
+        rest.split_once('-')?.0.parse::<u32>().ok()
+    };
+    let left = host.names_in(dir).into_iter().filter(|path| maker(path).is_some_and(|pid| !is_running(pid)));
+    left.collect()
+}
+
 /// Looks at the lock of a file without taking it; `None` when there is none.
 pub fn lock_facts(target: &Path, host: &dyn Host) -> Option<LockFacts> {
     let path = lock_path(target, host);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use auth_core::config::AgentId;
-use auth_core::{AmbientFacts, Config, Environment, ResolvedRefs, Situation, Timestamp};
+use auth_core::{AmbientFacts, Config, Environment, RefState, ResolvedRefs, Situation, Timestamp};
 
 use crate::config_file::{ConfigFile, ConfigInvalid, ConfigReading, read_config, read_config_leniently};
 use crate::host::Host;
@@ -84,6 +84,17 @@ pub struct AgentAuth {
 }
 
 impl AgentAuth {
+    /// Takes over what references resolved to before, so that no program is asked twice.
+    #[must_use]
+    pub fn keeping_answers_of(mut self, earlier: &Self) -> Self {
+        for (reference, state) in earlier.refs.iter() {
+            if matches!(self.refs.get(reference), RefState::NotRun) && self.refs.contains(reference) {
+                self.refs.insert(reference.clone(), state.clone());
+            }
+        }
+        self
+    }
+
     /// The file of its own store.
     pub fn store_path(&self) -> PathBuf {
         self.dir.join(STORE_FILE)

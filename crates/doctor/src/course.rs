@@ -160,7 +160,7 @@ impl Course<'_, '_> {
         let laid = self.laid_files();
         let overlay = Overlay { host: self.doctor.host, files: &laid };
         let host: &dyn Host = if laid.is_empty() { self.doctor.host } else { &overlay };
-        let scene = Scene::look(host, self.doctor.profile, self.doctor.request);
+        let scene = Scene::look(host, self.doctor.profile, self.doctor.request, Some(&self.scene));
         self.scene = scene;
     }
 

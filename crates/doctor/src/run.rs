@@ -70,7 +70,7 @@ impl Doctor<'_> {
         let mut course = Course {
             doctor: self,
             desk,
-            scene: Scene::look(self.host, self.profile, self.request),
+            scene: Scene::look(self.host, self.profile, self.request, None),
             laid: Vec::new(),
             originals: Vec::new(),
             rings: Rings::default(),

@@ -43,23 +43,29 @@ pub(crate) enum Own {
 }
 
 impl Scene {
-    /// Reads everything.
-    pub(crate) fn look(host: &dyn Host, profile: Option<&str>, request: &Request) -> Self {
+    /// Reads everything. `earlier` is what was seen before in the same run: the programs that references name are run
+    /// once.
+    pub(crate) fn look(host: &dyn Host, profile: Option<&str>, request: &Request, earlier: Option<&Self>) -> Self {
         let (state, config) = State::read_leniently(Ground::open(host, profile), host);
-        let policy = if request.deep && !request.offline { ExecPolicy::Allow } else { ExecPolicy::Never };
+        let policy =
+            if request.deep && !request.offline && earlier.is_none() { ExecPolicy::Allow } else { ExecPolicy::Never };
         let agents = agents_of(&state, host)
             .into_iter()
             .filter(|(id, _)| {
                 request.agents.is_empty() || request.agents.iter().any(|raw| AgentId::normalise(raw) == *id)
             })
-            .map(|(id, dir)| AgentScene {
-                auth: state.auth_of(Some(id.clone()), dir.clone(), policy, host),
-                own: match open_store(&dir, &state.layout, host) {
+            .map(|(id, dir)| {
+                let auth = state.auth_of(Some(id.clone()), dir.clone(), policy, host);
+                let before = earlier.and_then(|earlier| earlier.agents.iter().find(|agent| agent.id == id));
+                let auth = match before {
+                    Some(before) => auth.keeping_answers_of(&before.auth),
+                    None => auth,
+                };
+                let own = match open_store(&dir, &state.layout, host) {
                     Ok(open) => Own::Open(Box::new(open)),
                     Err(error) => Own::Closed(error),
-                },
-                id,
-                dir,
+                };
+                AgentScene { id, dir, auth, own }
             })
             .collect();
         Self { state, config, agents }

@@ -15,7 +15,7 @@ use bench::Home;
 use doctor::{Request, undo};
 
 /// How many states are made.
-const STATES: u64 = 120;
+const STATES: u64 = 80;
 
 fn repair() -> Request {
     Request { repair: true, non_interactive: true, offline: true, ..Request::default() }

@@ -5,8 +5,8 @@ use clap::Args;
 /// Find what is wrong with credentials and their files, and mend it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-On a terminal each repair is asked for. Without one nothing is repaired unless --repair or --yes is given; only old
-files of earlier versions are taken over (not with --json, --check or --dry-run).
+On a terminal each repair is asked for. Without one nothing is repaired unless --repair or --yes
+is given; only files of earlier versions are taken over (not with --json, --check or --dry-run).
 
 Exit codes with --check (without it 0, or 1 when a repair that was asked for failed):
   0  nothing above info is left

@@ -123,6 +123,65 @@ fn what_changes_while_a_question_is_open_is_not_touched() {
 }
 
 #[test]
+fn no_is_an_answer() {
+    let sandbox = stale();
+    let before = std::fs::read(sandbox.store()).unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(["doctor", "--only", "auth.claude_cli"]);
+    command.env_clear().env("HOME", sandbox.path("")).env("TERM", "xterm").current_dir(sandbox.path(""));
+    let mut session = rexpect::session::spawn_command(command, Some(60_000)).unwrap();
+    session.exp_string("Convert stale").unwrap();
+    session.send("n").unwrap();
+    session.flush().unwrap();
+    let rest = session.exp_eof().unwrap();
+    assert!(rest.contains("doctor --fix") && rest.contains("Doctor complete."), "{rest}");
+    let status = session.process.wait().unwrap();
+    assert!(matches!(status, rexpect::process::wait::WaitStatus::Exited(_, 0)), "{status:?}");
+    assert_eq!(std::fs::read(sandbox.store()).unwrap(), before);
+}
+
+#[test]
+fn programs_are_run_once_and_only_when_asked_for() {
+    let sandbox = Sandbox::new().env("OPENCLAW_AUTH_TEST_BASE_URL", "http://127.0.0.1:1");
+    let (program, count) = (sandbox.path("keys.sh"), sandbox.path("count"));
+    let script = format!(
+        "#!/bin/sh\necho run >> {}\nread -r line\nprintf '{{\"protocolVersion\":1,\"values\":{{\"a\":\"{CANARY}\"}}}}'\n",
+        count.display()
+    );
+    let sandbox = sandbox.file("keys.sh", script);
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let config = format!(
+        "{{bogus: 1, secrets: {{providers: {{v: {{source: 'exec', command: '{}'}}}}}}}}",
+        program.canonicalize().unwrap().display()
+    );
+    let store = json!({"version": 1, "profiles": {
+        "a:x": {"type": "api_key", "provider": "a", "keyRef": {"source": "exec", "provider": "v", "id": "a"}},
+        "a:y": {"mode": "api_key", "provider": "a", "apiKey": "sk-test-2"}}});
+    let sandbox = sandbox.config(&config).profiles(store.to_string());
+
+    let report = parsed(&sandbox.run(&["doctor", "--json", "--only", "auth.ref"]).stdout);
+    assert_eq!(report["findings"][0]["severity"], "warning");
+    assert!(!count.exists());
+    let printed = sandbox.run(&["doctor", "--deep", "--repair", "--json"]);
+    printed.check(CANARY);
+    let report = parsed(&printed.stdout);
+    let codes: Vec<&str> = report["findings"].as_array().unwrap().iter().filter_map(|f| f["code"].as_str()).collect();
+    assert!(!codes.contains(&"auth.ref.unresolved") && codes.contains(&"auth.tls.network"), "{codes:?}");
+    assert!(!report["changes"].as_array().unwrap().is_empty());
+    assert_eq!(std::fs::read_to_string(&count).unwrap(), "run\n");
+}
+
+#[test]
+fn a_link_out_of_the_home_directory_is_not_followed_to_change_a_mode() {
+    let (sandbox, elsewhere) = (Sandbox::new(), tempfile::tempdir().unwrap());
+    std::fs::set_permissions(elsewhere.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), sandbox.path(".openclaw")).unwrap();
+    let printed = sandbox.run(&["doctor", "--fix", "--only", "state.permissions"]);
+    assert!(printed.code == 1 && printed.stderr.contains("state.permissions"), "{}", printed.stderr);
+    assert_eq!(elsewhere.path().metadata().unwrap().permissions().mode() & 0o777, 0o755);
+}
+
+#[test]
 fn undo_puts_back_once() {
     let sandbox = stale();
     let before = std::fs::read(sandbox.store()).unwrap();

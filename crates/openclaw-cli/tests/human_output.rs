@@ -125,6 +125,48 @@ fn order_get() {
     insta::assert_snapshot!(shown(&healthy(), &["models", "auth", "order", "get", "--provider", "Anthropic"]));
 }
 
+/// Checks whose findings do not depend on the machine.
+const DOCTOR: &[&str] = &[
+    "doctor",
+    "--offline",
+    "--only",
+    "config.",
+    "--only",
+    "auth.exp",
+    "--only",
+    "auth.cooldown",
+    "--only",
+    "auth.store",
+    "--only",
+    "auth.ref",
+    "--only",
+    "auth.provider",
+    "--only",
+    "auth.source",
+    "--only",
+    "auth.claude_cli",
+];
+
+#[test]
+fn doctor_healthy() {
+    insta::assert_snapshot!(shown(&healthy(), DOCTOR));
+}
+
+#[test]
+fn doctor_troubled() {
+    insta::assert_snapshot!(shown(&troubled(), DOCTOR));
+}
+
+#[test]
+fn doctor_diff() {
+    let store = r#"{"version": 1, "profiles": {"anthropic:claude-cli": {"type": "token", "provider": "claude-cli", "token": "sk-test-token-0000000000000001"}}}"#;
+    let config = "{\n  // mine\n  agents: { defaults: { model: 'claude-cli/claude-opus-4-6' } }, bogus: 1,\n  meta: {lastTouchedVersion: '2026.4.5'},\n}\n";
+    let printed = shown(&Sandbox::new().config(config).profiles(store), &[DOCTOR, &["--diff"]].concat());
+    // Times differ from run to run.
+    let lines = printed.lines().filter(|line| !line.contains("At\": ") && !line.contains("lastRunVersion"));
+    insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"));
+}
+
 #[test]
 fn help() {
     for (name, arguments) in [
@@ -132,6 +174,7 @@ fn help() {
         ("help_models", &["models", "--help"]),
         ("help_status", &["models", "status", "--help"]),
         ("help_auth", &["models", "auth"]),
+        ("help_doctor", &["doctor", "--help"]),
     ] {
         insta::assert_snapshot!(name, shown(&Sandbox::new(), arguments));
     }

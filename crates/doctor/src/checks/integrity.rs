@@ -116,7 +116,7 @@ impl Check for StatePermissions {
     }
 
     fn plan(&self, view: &View<'_>, findings: &[Finding]) -> Result<Option<Repair>, Refusal> {
-        Ok(tighten(view, STATE_OPEN, findings, 0o700))
+        tighten(view, STATE_OPEN, findings, 0o700)
     }
 }
 
@@ -142,7 +142,7 @@ impl Check for ConfigPermissions {
     }
 
     fn plan(&self, view: &View<'_>, findings: &[Finding]) -> Result<Option<Repair>, Refusal> {
-        Ok(tighten(view, CONFIG_OPEN, findings, 0o600))
+        tighten(view, CONFIG_OPEN, findings, 0o600)
     }
 }
 

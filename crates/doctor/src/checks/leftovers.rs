@@ -1,12 +1,13 @@
 //! What writers left behind: locks and temporary files (spec 06 section 8.3).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use auth_core::Timestamp;
-use auth_store::{STORE_FILE, iso_time, lock_facts};
+use auth_store::{STORE_FILE, iso_time, left_locks, lock_facts};
 
 use crate::check::{Check, View};
 use crate::finding::{Finding, Severity};
+use crate::receipt::RECEIPT_FILE;
 use crate::repair::{Change, Refusal, Repair};
 use crate::request::RepairKind;
 use crate::scene::AgentScene;
@@ -26,17 +27,28 @@ impl Check for StaleLocks {
     }
 
     fn detect(&self, view: &View<'_>) -> Vec<Finding> {
-        let found = view.scene.agents.iter().filter_map(|agent| {
-            let facts = lock_facts(&agent.store_path(), view.host)?;
-            if !facts.is_stale || facts.is_alive {
-                return None;
+        let layout = view.scene.layout();
+        let files = [layout.config_path().to_owned(), layout.state_dir().join(RECEIPT_FILE)];
+        let stores = view.scene.agents.iter().map(|agent| (agent.store_path(), Some(agent)));
+        let mut found = Vec::new();
+        for (target, agent) in stores.chain(files.into_iter().map(|path| (path, None))) {
+            let of = |path: &Path, message: String| {
+                let finding =
+                    Finding::new(LOCK, Severity::Info, TITLE, message).at(path.display().to_string()).fixable();
+                agent.map_or(finding.clone(), |agent| finding.of_agent(&agent.id))
+            };
+            if let Some(facts) = lock_facts(&target, view.host).filter(|facts| facts.is_stale && !facts.is_alive) {
+                let shown = view.scene.shorten(&facts.path);
+                let message = format!("{shown} was left behind by process {}, which is gone", facts.pid);
+                found.push(of(&facts.path, message).detail("ageMs", facts.age_ms));
             }
-            let shown = view.scene.shorten(&facts.path);
-            let message = format!("{shown} was left behind by process {}, which is gone", facts.pid);
-            let finding = Finding::new(LOCK, Severity::Info, TITLE, message).of_agent(&agent.id).fixable();
-            Some(finding.at(facts.path.display().to_string()).detail("ageMs", facts.age_ms))
-        });
-        found.collect()
+            found.extend(
+                left_locks(&target, view.host)
+                    .iter()
+                    .map(|path| of(path, format!("{} is what is left of a lock", view.scene.shorten(path)))),
+            );
+        }
+        found
     }
 
     fn plan(&self, view: &View<'_>, findings: &[Finding]) -> Result<Option<Repair>, Refusal> {

@@ -103,9 +103,28 @@ fn choices(scene: &Scene) -> Vec<Choice> {
             let all = main.chain(&scene.agents).filter_map(|agent| agent.profiles());
             let has_login = |store: &&AuthProfiles| logins(store, &entry.provider).next().is_some();
             let Some(store) = all.into_iter().find(has_login) else { return Choice::Nothing };
-            choose(scene, &entry.provider, &entry.id, entry.email.as_deref(), store)
+            match choose(scene, &entry.provider, &entry.id, entry.email.as_deref(), store) {
+                Choice::Rename(rename) if !suits_everybody(scene, &rename) => Choice::Nothing,
+                choice => choice,
+            }
         })
         .collect()
+}
+
+/// Whether no agent loses by it: nobody has another credential under the new id, and whoever has a login under the old
+/// one has the new one too.
+fn suits_everybody(scene: &Scene, rename: &Rename) -> bool {
+    let (from, to) = (ProfileId::new(rename.from.as_str()), ProfileId::new(rename.to.as_str()));
+    scene.agents.iter().all(|agent| {
+        let seen = &agent.auth.view.profiles;
+        let is_login = |id: &ProfileId| {
+            seen.get(id).map(|profile| profile.kind() == CredentialKind::OAuth && profile.provider == rename.provider)
+        };
+        match (is_login(&from), is_login(&to)) {
+            (_, Some(fits)) => fits,
+            (from, None) => from != Some(true),
+        }
+    })
 }
 
 fn logins<'a>(store: &'a AuthProfiles, provider: &ProviderId) -> impl Iterator<Item = &'a Profile> {

@@ -103,7 +103,7 @@ impl Check for SecretFiles {
     }
 
     fn plan(&self, view: &View<'_>, findings: &[Finding]) -> Result<Option<Repair>, Refusal> {
-        Ok(tighten(view, FILES, findings, 0o600))
+        tighten(view, FILES, findings, 0o600)
     }
 }
 
@@ -135,12 +135,24 @@ impl Check for SecretDirs {
     }
 
     fn plan(&self, view: &View<'_>, findings: &[Finding]) -> Result<Option<Repair>, Refusal> {
-        Ok(tighten(view, DIRS, findings, 0o700))
+        tighten(view, DIRS, findings, 0o700)
     }
 }
 
-/// Closes what the findings name to others.
-pub(super) fn tighten(view: &View<'_>, code: &'static str, findings: &[Finding], mode: u32) -> Option<Repair> {
+/// Closes what the findings name to others. What is not ours to change, or is reached through a link that leads out of
+/// the home directory, is refused.
+pub(super) fn tighten(
+    view: &View<'_>,
+    code: &'static str,
+    findings: &[Finding],
+    mode: u32,
+) -> Result<Option<Repair>, Refusal> {
+    if let Some(first) = findings.first().filter(|_| !findings.iter().any(|finding| finding.fixable)) {
+        let path = view.scene.shorten(Path::new(first.path.as_deref().unwrap_or_default()));
+        let message =
+            format!("{path} is not ours to change, or a link leads out of the home directory; change it by hand");
+        return Err(Refusal { code, message });
+    }
     let paths = findings.iter().filter(|finding| finding.fixable).filter_map(|finding| finding.path.as_deref());
     let changes: Vec<(Change, String)> = paths
         .filter_map(|path| {
@@ -153,11 +165,11 @@ pub(super) fn tighten(view: &View<'_>, code: &'static str, findings: &[Finding],
         })
         .collect();
     if changes.is_empty() {
-        return None;
+        return Ok(None);
     }
     let names: Vec<String> = changes.iter().map(|(_, shown)| shown.clone()).collect();
     let question = format!("Close to others: {}?", names.join(", "));
     let done = names.iter().map(|name| format!("- chmod {mode:o} {name}"));
     let repair = Repair::new(code, RepairKind::Runtime, question).telling(done);
-    Some(repair.changing(changes.into_iter().map(|(change, _)| change)))
+    Ok(Some(repair.changing(changes.into_iter().map(|(change, _)| change))))
 }

@@ -8,7 +8,7 @@ use auth_core::AgentId;
 use auth_oauth::Endpoints;
 use auth_probe::Proxies;
 use auth_store::{Ground, RealHost, State};
-use doctor::{Cancelled, Desk, Doctor, Finding, Note, Outside, Planned, Report, Request, RunError};
+use doctor::{Cancelled, Desk, Doctor, Finding, Note, Outside, Planned, Report, Request, RunError, Severity};
 
 use super::doctor_refresh::Renewal;
 use crate::doctor_args::Doctor as Options;
@@ -269,11 +269,11 @@ fn closing(report: &Report, request: &Request, ground: &Ground, no_color: bool) 
         page.gap();
         page.line(0, &[plain("Dry run: nothing was written.")]);
     }
+    page.gap();
+    page.line(0, &[plain(left_over(report))]);
     if !request.repair && report.fixable_left() > 0 {
-        page.gap();
         page.line(0, &[plain("Run \"openclaw doctor --fix\" to apply changes.")]);
     }
-    page.gap();
     page.line(0, &[plain("Doctor complete.")]);
     page.print()?;
     if !report.config_problems.is_empty() {
@@ -281,6 +281,18 @@ fn closing(report: &Report, request: &Request, ground: &Ground, no_color: bool) 
         remark(&format!("Invalid config:\n{}", lines.join("\n")));
     }
     Ok(())
+}
+
+/// How much is left, in one line.
+fn left_over(report: &Report) -> String {
+    let counted = |severity, word: &str| match report.left(severity) {
+        0 => None,
+        1 => Some(format!("1 {word}")),
+        n => Some(format!("{n} {word}s")),
+    };
+    let parts: Vec<String> =
+        [counted(Severity::Error, "error"), counted(Severity::Warning, "warning")].into_iter().flatten().collect();
+    if parts.is_empty() { "Nothing is wrong.".to_owned() } else { format!("Left: {}.", parts.join(", ")) }
 }
 
 fn undo(profile: Option<&str>, options: &Options) -> Result<u8, Failure> {
