@@ -140,7 +140,7 @@ fn one_change(
             Item::Link { path: path.clone() }
         }
         Change::Refresh { agent, profile } => {
-            let refresh = outside.refresh.ok_or("this program cannot renew logins yet")?;
+            let refresh = outside.refresh.ok_or("no way to renew logins was given")?;
             return refresh
                 .refresh(agent, profile, REFRESH_AHEAD_MS)
                 .map_err(|error| format!("{profile}: {} ({})", error.message, error.kind.as_str()));

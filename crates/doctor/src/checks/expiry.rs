@@ -85,7 +85,7 @@ impl Check for Expiry {
             return refuse("--offline: no login is renewed");
         }
         if view.outside.refresh.is_none() {
-            return refuse("this version cannot renew logins yet; log in again, or let a running OpenClaw renew them");
+            return refuse("no way to renew logins was given; run: openclaw models auth refresh");
         }
         let names: Vec<String> = due.iter().map(|(_, id)| id.to_string()).collect();
         let done = names.iter().map(|id| format!("- Renewed {id}"));
