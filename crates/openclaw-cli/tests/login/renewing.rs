@@ -329,3 +329,26 @@ fn a_token_that_names_no_account_is_asked_with_the_stored_one() {
         assert_eq!(asked[0].headers["chatgpt-account-id"], "acct-test-1");
     }
 }
+
+#[test]
+fn a_copy_that_waited_for_the_one_of_main_is_not_spent_again() {
+    let identity = Identity::start();
+    let before = login(&identity);
+    let store = json!({"version": 1, "keep": 1.5, "profiles": {ID: before}}).to_string();
+    let config = "{ agents: { list: [{ id: 'main' }, { id: 'work' }] } }";
+    let sandbox = home(&identity, &json!({ID: before})).config(config);
+    let sandbox = sandbox.file(".openclaw/agents/work/agent/auth-profiles.json", store);
+    identity.hold(true);
+    let first = spawn(sandbox.command(PROBE));
+    identity.wait_for(TOKEN, 1);
+    let second = spawn(sandbox.command(&[PROBE, &["--agent", "work"]].concat()));
+    // Time to stand at the lock; the verdict is the same without.
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    identity.hold(false);
+    for child in [first, second] {
+        let printed = ended(child);
+        assert!(!printed.stdout.contains("OAuth token refresh failed"), "{}", printed.stdout);
+    }
+    assert_eq!(identity.asked(TOKEN).len(), 1);
+    is_renewed(&sandbox, &identity, ID, &before);
+}
