@@ -141,9 +141,11 @@ impl Refresher<'_> {
             // A program that knows no lock has put another login there, or none: that is what counts.
             return Ok(None);
         }
+        let account = renewed.fields.iter().find(|(name, _)| *name == "accountId").and_then(|(_, id)| id.as_str());
         let entry = LoginEntry {
+            account_id: account.map(str::to_owned).or(entry.account_id),
             access: Some(renewed.access.clone()),
-            refresh: renewed.refresh.clone().or(entry.refresh.clone()),
+            refresh: renewed.refresh.clone().or(entry.refresh),
             expires: Expiry::At(renewed.expires_ms),
             ..entry
         };

@@ -13,7 +13,8 @@ pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 /// What a login asks of the world: the network and the clock.
 ///
 /// An implementation follows no redirect, verifies TLS, reads at most [`MAX_ANSWER_BYTES`] and gives up within the
-/// timeout, body included (spec 04 section 5).
+/// timeout, body included (spec 04 section 5). A refresh calls `send` from a thread of its own, so that locks can be
+/// renewed meanwhile.
 pub trait Transport: Sync {
     /// Sends a request and reads the whole answer within `timeout`.
     ///

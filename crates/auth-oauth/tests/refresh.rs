@@ -217,6 +217,7 @@ fn labels_stay_and_extra_fields_follow_the_answer() {
     let stored = world.profile("main", ID);
     assert_eq!((&stored["email"], &stored["displayName"]), (&json!("old@example.com"), &json!("Old")));
     assert_eq!(stored["accountId"], json!("acct-1"), "what the token says now");
+    assert_eq!(access.entry.account_id.as_deref(), Some("acct-1"), "and who uses it learns it at once");
     assert_eq!((access.entry.email.as_deref(), stored["type"].as_str()), (Some("old@example.com"), Some("oauth")));
 }
 
