@@ -60,11 +60,16 @@ fn is_assignment(word: &str) -> bool {
     })
 }
 
+/// The commands of this program that pages name without it.
+const GROUPS: &[&str] = &["models", "secrets", "doctor", "onboard", "configure"];
+
 /// The arguments of a command that is this program's; what `…` leaves open is filled in. `None` for other commands, and
 /// for one that names the program only.
 pub(crate) fn arguments(command: &[String]) -> Option<Vec<String>> {
-    let (program, words) = command.split_first()?;
-    if program != "openclaw" && !program.ends_with("/openclaw") || words.is_empty() {
+    let (program, rest) = command.split_first()?;
+    let words = if GROUPS.contains(&program.as_str()) { command } else { rest };
+    let is_ours = words.len() > rest.len() || program == "openclaw" || program.ends_with("/openclaw");
+    if !is_ours || rest.is_empty() {
         return None;
     }
     let mut arguments: Vec<String> = Vec::new();
@@ -91,6 +96,8 @@ fn lines_are_split_like_a_shell_does() {
     assert_eq!(split("if openclaw x; then true; fi"), "openclaw·x | true | fi");
     let given = |line: &str| arguments(&simple_commands(line)[0]).map(|words| words.join(" "));
     assert_eq!(given("openclaw a --b … [--c]").as_deref(), Some("a --b x --c"));
+    assert_eq!(given("models auth why").as_deref(), Some("models auth why"));
+    assert_eq!(given("doctor"), None);
     assert_eq!(given("openclaw …"), None);
     assert_eq!(given("cargo test"), None);
 }
