@@ -184,10 +184,8 @@ pub(crate) fn config_reference(state: &State, provider: &ProviderId) -> Option<S
 fn new_credential(provider: &ProviderId) -> Vec<String> {
     let help = advice::add_credential(provider);
     let variable = help.variables.first().map(|name| format!("export {name}=…"));
-    let known = variable.into_iter().chain(help.login);
-    let found: Vec<String> = known.collect();
-    if found.is_empty() {
-        return vec![format!("openclaw models auth paste-api-key --provider {}", advice::quoted(provider.as_str()))];
-    }
-    found
+    // A provider that is only signed in to takes no key.
+    let paste = (variable.is_some() || help.login.is_none())
+        .then(|| format!("openclaw models auth paste-api-key --provider {}", advice::quoted(provider.as_str())));
+    paste.into_iter().chain(variable).chain(help.login).collect()
 }
