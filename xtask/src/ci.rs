@@ -13,7 +13,7 @@ pub(crate) fn run(shell: &Shell, root: &Path) -> Result<()> {
     let before = tree_state(shell)?;
     let steps: [(&str, &dyn Fn() -> Result<()>); 7] = [
         ("format", &|| Ok(cmd!(shell, "cargo fmt --all -- --check").run()?)),
-        ("generated files", &|| generate::run(root, true)),
+        ("generated files", &|| generate::run(shell, root, true)),
         ("structure", &|| arrows::check(shell)),
         ("lints", &|| {
             Ok(cmd!(shell, "cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings").run()?)

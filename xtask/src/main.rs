@@ -7,6 +7,7 @@ mod ci;
 mod generate;
 mod proof;
 mod proof_doctor;
+mod reference;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -47,8 +48,8 @@ fn run(words: &[&str]) -> Result<()> {
         ["conformance", rest @ ..] => conformance(&shell, rest),
         ["bench"] => bench::run(&shell, &root),
         ["proof", rest @ ..] => proof::run(&shell, &root, rest),
-        ["gen"] => generate::run(&root, false),
-        ["gen", "--check"] => generate::run(&root, true),
+        ["gen"] => generate::run(&shell, &root, false),
+        ["gen", "--check"] => generate::run(&shell, &root, true),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(())
