@@ -123,25 +123,59 @@ fn tree_line(line: &str) -> Option<PackageKey> {
     Some((name.to_owned(), version.to_owned()))
 }
 
-/// The crates of the workspace that are published, each after those that it depends on, also for its tests.
-pub(crate) fn publish_order(metadata: &Metadata) -> Result<Vec<String>> {
-    let members: Vec<_> = metadata
-        .workspace_packages()
-        .into_iter()
-        .filter(|package| package.publish.as_ref().is_none_or(|registries| !registries.is_empty()))
-        .collect();
-    let names: BTreeSet<&str> = members.iter().map(|package| package.name.as_str()).collect();
-    let mut order: Vec<String> = Vec::new();
-    while order.len() < members.len() {
-        let ready = members.iter().find(|package| {
-            let name = package.name.as_str();
-            let needed = package.dependencies.iter().map(|dependency| dependency.name.as_str());
-            let mut waits = needed.filter(|needed| names.contains(needed) && *needed != name);
-            !order.iter().any(|done| done == name) && waits.all(|needed| order.iter().any(|done| done == needed))
-        });
-        order.push(ready.context("the crates depend on each other in a circle")?.name.to_string());
+/// Which crates of the workspace go to the registry.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Publishing {
+    /// Those that do, each after those that it depends on, also for its tests.
+    pub(crate) crates: Vec<String>,
+    /// Those that could, but depend on a crate that does not: a package of that name in the registry, somebody else's,
+    /// would be taken instead. Each with the crate that it waits for.
+    pub(crate) withheld: Vec<(String, String)>,
+}
+
+impl Publishing {
+    pub(crate) fn of(metadata: &Metadata) -> Result<Self> {
+        let members = metadata.workspace_packages();
+        let names: BTreeSet<&str> = members.iter().map(|package| package.name.as_str()).collect();
+        let needed = |package: &cargo_metadata::Package| -> Vec<String> {
+            let all = package.dependencies.iter().map(|dependency| dependency.name.clone());
+            all.filter(|needed| names.contains(needed.as_str()) && *needed != package.name.as_str()).collect()
+        };
+        let may = |package: &cargo_metadata::Package| {
+            package.publish.as_ref().is_none_or(|registries| !registries.is_empty())
+        };
+        let (mut open, kept): (Vec<_>, Vec<_>) = members.iter().copied().partition(|package| may(package));
+        let mut kept: BTreeSet<String> = kept.iter().map(|package| package.name.to_string()).collect();
+        let mut publishing = Self::default();
+        while !open.is_empty() {
+            let before = open.len();
+            open.retain(|package| {
+                let (name, needed) = (package.name.to_string(), needed(package));
+                if let Some(missing) = needed.iter().find(|needed| kept.contains(*needed)) {
+                    publishing.withheld.push((name.clone(), missing.clone()));
+                    kept.insert(name);
+                    return false;
+                }
+                if needed.iter().all(|needed| publishing.crates.contains(needed)) {
+                    publishing.crates.push(name);
+                    return false;
+                }
+                true
+            });
+            ensure!(open.len() < before, "the crates depend on each other in a circle");
+        }
+        Ok(publishing)
     }
-    Ok(order)
+
+    /// One line for each crate that is withheld.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let line = |(name, missing): &(String, String)| {
+            format!(
+                "{name} cannot be published: it needs {missing}, which is not (publish in its Cargo.toml); a package of that name in the registry is somebody else's"
+            )
+        };
+        self.withheld.iter().map(line).collect()
+    }
 }
 
 /// The target triple of this machine.
@@ -177,10 +211,39 @@ mod tests {
         let root = crate::root().unwrap();
         let mut command = MetadataCommand::new();
         let metadata = command.manifest_path(root.join("Cargo.toml")).no_deps().exec().unwrap();
-        let order = publish_order(&metadata).unwrap();
-        let place = |name: &str| order.iter().position(|other| other == name);
-        assert!(place("auth-core") < place("auth-store") && place("auth-store") < place("auth-oauth"), "{order:?}");
-        assert_eq!(order.last().map(String::as_str), Some("openclaw-cli"));
+        let publishing = Publishing::of(&metadata).unwrap();
+        let place = |name: &str| publishing.crates.iter().position(|other| other == name);
+        assert!(place("auth-core") < place("auth-store") && place("auth-store") < place("auth-oauth"));
         assert_eq!((place("xtask"), place("reference")), (None, None));
+        for package in metadata.workspace_packages() {
+            let Some(own) = place(&package.name) else { continue };
+            for needed in package.dependencies.iter().filter(|dependency| dependency.path.is_some()) {
+                assert!(place(&needed.name).is_some_and(|place| place < own), "{} needs {}", package.name, needed.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_crate_that_needs_an_unpublished_one_is_withheld() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("Cargo.toml"), "[workspace]\nresolver = \"3\"\nmembers = [\"*\"]\n").unwrap();
+        for (name, rest) in [
+            ("base", ""),
+            ("kept", "publish = false\n"),
+            ("middle", "[dependencies]\nkept = { path = \"../kept\", version = \"0.1.0\" }\n"),
+            ("top", "[dependencies]\nmiddle = { path = \"../middle\" }\nbase = { path = \"../base\" }\n"),
+        ] {
+            fs::create_dir_all(dir.path().join(name).join("src")).unwrap();
+            fs::write(dir.path().join(name).join("src/lib.rs"), "").unwrap();
+            let manifest = format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n{rest}");
+            fs::write(dir.path().join(name).join("Cargo.toml"), manifest).unwrap();
+        }
+        let mut command = MetadataCommand::new();
+        let metadata = command.manifest_path(dir.path().join("Cargo.toml")).no_deps().exec().unwrap();
+        let publishing = Publishing::of(&metadata).unwrap();
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        assert_eq!(publishing.crates, ["base"]);
+        assert_eq!(publishing.withheld, [pair("middle", "kept"), pair("top", "middle")]);
+        assert!(publishing.warnings()[0].starts_with("middle cannot be published: it needs kept"));
     }
 }

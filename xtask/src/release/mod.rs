@@ -14,7 +14,7 @@ use semver::Version;
 use xshell::{Shell, cmd};
 
 use crate::dist::sbom;
-use crate::packages::publish_order;
+use crate::packages::Publishing;
 use crate::{ci, deny};
 
 /// The branch that is released.
@@ -32,7 +32,7 @@ pub(crate) fn run(shell: &Shell, root: &Path, version: &str, dry_run: bool) -> R
     plan.carry_out(shell, root, &|| {
         deny::run(shell, root, true)?;
         ci::run(shell, root)?;
-        publish::package(shell, root, &plan.crates, true)
+        publish::package(shell, root, &plan.publishing.crates, true)
     })?;
     println!("{} is committed and tagged as {}; nothing is pushed or published", plan.version, plan.tag);
     println!("  to send it:    git push origin {BRANCH} {}", plan.tag);
@@ -48,8 +48,7 @@ struct Plan {
     tag: String,
     /// Path, text before, text after.
     edits: Vec<(&'static str, String, String)>,
-    /// The crates that are published, in order.
-    crates: Vec<String>,
+    publishing: Publishing,
     /// The entry of the change log, for the tag.
     news: String,
 }
@@ -88,11 +87,14 @@ impl Plan {
         edit("Cargo.toml", &|text| versions::with_version(text, &version))?;
         let log = edit("CHANGELOG.md", &|text| changelog::released(text, &version.to_string(), date))?;
         let news = changelog::entry(&log, &version.to_string()).unwrap_or_default().to_owned();
-        Ok(Self { tag, edits, crates: publish_order(&metadata)?, news, version })
+        Ok(Self { tag, edits, publishing: Publishing::of(&metadata)?, news, version })
     }
 
     fn show(&self) {
-        println!("release {}: {}", self.version, self.crates.join(", "));
+        println!("release {}: {}", self.version, self.publishing.crates.join(", "));
+        for warning in self.publishing.warnings() {
+            println!("warning: {warning}");
+        }
         for (path, old, new) in &self.edits {
             if old == new {
                 continue;
@@ -201,7 +203,7 @@ mod tests {
         super::run(&shell, dir.path(), "0.2.0", true).unwrap();
         assert_eq!(run(dir.path(), "git", &["status", "--porcelain"]), "");
         assert_eq!(run(dir.path(), "git", &["tag"]), "");
-        assert_eq!(plan(dir.path(), "0.2.0").unwrap().crates, ["low", "high"]);
+        assert_eq!(plan(dir.path(), "0.2.0").unwrap().publishing.crates, ["low", "high"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use cargo_metadata::MetadataCommand;
 use xshell::{Shell, cmd};
 
 use super::changelog;
-use crate::packages::{self, publish_order};
+use crate::packages::{self, Publishing};
 
 /// Publishes the tagged version, or with `dry_run` packages every crate and says what would be done. `from` names the
 /// crate to go on with after a failure.
@@ -17,7 +17,11 @@ pub(crate) fn run(shell: &Shell, root: &Path, dry_run: bool, from: Option<&str>)
     let version = packages::version(root)?.to_string();
     let mut command = MetadataCommand::new();
     let metadata = command.manifest_path(root.join("Cargo.toml")).no_deps().exec().context("cargo metadata")?;
-    let crates = remaining(publish_order(&metadata)?, from)?;
+    let publishing = Publishing::of(&metadata)?;
+    for warning in publishing.warnings() {
+        println!("warning: {warning}");
+    }
+    let crates = remaining(publishing.crates, from)?;
     println!("{version}, in this order: {}", crates.join(", "));
     if dry_run {
         package(shell, root, &crates, false)?;
