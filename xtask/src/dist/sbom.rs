@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::sha256;
-use crate::packages::{Linked, PackageKey};
+use crate::packages::Linked;
 
 /// The document for the program and what is linked into it.
 pub(crate) fn document(packages: &[Linked], program: &str, target: &str, epoch: u64) -> Result<String> {
@@ -18,8 +18,8 @@ pub(crate) fn document(packages: &[Linked], program: &str, target: &str, epoch: 
     let dependencies: Vec<Value> = packages
         .iter()
         .map(|package| {
-            let on: Vec<String> = package.dependencies.iter().map(purl).collect();
-            json!({ "ref": purl(&package.key()), "dependsOn": on })
+            let on = packages.iter().filter(|other| package.dependencies.contains(&other.key())).map(purl);
+            json!({ "ref": purl(package), "dependsOn": on.collect::<Vec<_>>() })
         })
         .collect();
     let mut subject = component(root, "application");
@@ -40,10 +40,10 @@ pub(crate) fn document(packages: &[Linked], program: &str, target: &str, epoch: 
 fn component(package: &Linked, kind: &str) -> Value {
     let mut value = json!({
         "type": kind,
-        "bom-ref": purl(&package.key()),
+        "bom-ref": purl(package),
         "name": package.name,
         "version": package.version,
-        "purl": purl(&package.key()),
+        "purl": purl(package),
     });
     if let Some(licence) = &package.licence {
         // An older way to write "or", which is no SPDX expression.
@@ -55,9 +55,15 @@ fn component(package: &Linked, kind: &str) -> Value {
     value
 }
 
-fn purl(key: &PackageKey) -> String {
+/// The package URL. One of our own names where it comes from: a package of that name in the registry is not ours.
+fn purl(package: &Linked) -> String {
     // `+` begins build metadata and is written as a code in a package URL.
-    format!("pkg:cargo/{}@{}", key.0, key.1.replace('+', "%2B"))
+    let plain = format!("pkg:cargo/{}@{}", package.name, package.version.replace('+', "%2B"));
+    if !package.is_ours() {
+        return plain;
+    }
+    let place = super::REPOSITORY.replace(':', "%3A").replace('/', "%2F");
+    format!("{plain}?vcs_url=git%2B{place}")
 }
 
 /// A UUID made of the content, so that the same content has the same one (version 8: the bits are ours).
@@ -135,6 +141,9 @@ mod tests {
         let components = value["components"].as_array().unwrap();
         assert_eq!(components.len(), 2);
         assert_eq!(components[1]["purl"], "pkg:cargo/serde@1.2.3");
+        assert!(
+            components[0]["purl"].as_str().unwrap().starts_with("pkg:cargo/auth-core@1.2.3?vcs_url=git%2Bhttps%3A")
+        );
         assert_eq!(components[1]["hashes"][0]["content"], "ab12");
         assert_eq!(components[1]["licenses"][0]["expression"], "MIT OR Apache-2.0");
         // Every reference leads somewhere, and every component has its place in the graph.
