@@ -27,8 +27,8 @@ Tasks of this project: cargo xtask <task>
   ci                                 everything that must pass: format, lints, structure, generated files, tests, docs
   conformance [--bin PATH] [AREA]    recorded behaviour, against this program or another
   bench                              time, memory and size of whole commands, beside /bin/true
-  proof [kill [N]|race|doctor [[kill] N]|single-flight [N]] [--bin PATH]
-                                     killed in the middle of writes, many writers at once, repairs of broken states,
+  proof [reads|kill [N]|race|doctor [[kill] N]|single-flight [N]] [--bin PATH]
+                                     reading that never writes, connects or starts anything, killed in the middle of writes, many writers at once, repairs of broken states,
                                      many processes that find one login expired
   gen [--check]                      write the files that are made from others, or tell which are out of date
   deny [--all-targets]               licences, doubled versions and sources of dependencies, by deny.toml

@@ -1,11 +1,14 @@
 //! `cargo xtask proof`: what takes longer than a test. Real processes, real kills, real contention.
 
+mod leaks;
+mod reads;
 mod rotating_server;
 mod single_flight;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +17,7 @@ use serde_json::{Value, json};
 use xshell::{Shell, cmd};
 
 use crate::proof_doctor;
+use leaks::Printed;
 
 /// How many processes update one store at once, and how often each.
 const RACERS: usize = 32;
@@ -40,6 +44,7 @@ pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
     };
     match words {
         [] => {
+            reads::reads(&binary, &work)?;
             kill(3000)?;
             race(&binary, &work)?;
             proof_doctor::run(&binary, &work, 1000)?;
@@ -47,6 +52,7 @@ pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
         }
         ["kill"] => kill(3000),
         ["kill", rounds] => kill(rounds.parse().context("rounds is not a number")?),
+        ["reads"] => reads::reads(&binary, &work),
         ["race"] => race(&binary, &work),
         ["doctor"] => proof_doctor::run(&binary, &work, 1000),
         ["doctor", "kill", rounds] => {
@@ -88,11 +94,12 @@ fn kill(binary: &Path, work: &Path, rounds: usize) -> Result<()> {
         .to_string(),
     )?;
     write(&config, "// keep this comment\n{ gateway: { mode: 'local' } }\n")?;
+    let printed = Printed::beside(&home)?;
     let (mut killed, mut finished) = (0, 0);
     let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
     for round in 0..rounds {
         let (arguments, input) = WRITES[round % WRITES.len()];
-        let mut child = start(binary, arguments, &home)?;
+        let mut child = start(binary, arguments, &home, &printed)?;
         if let Some(mut stdin) = child.stdin.take() {
             use std::io::Write;
             let _ = stdin.write_all(input.as_bytes());
@@ -125,12 +132,14 @@ fn kill(binary: &Path, work: &Path, rounds: usize) -> Result<()> {
     // Whatever was left behind does not stand in the way, and goes.
     let begin = Instant::now();
     for (arguments, input) in WRITES.iter().filter(|(arguments, _)| !arguments.contains(&"remove")) {
-        finish(binary, arguments, input, &home)?;
+        finish(binary, arguments, input, &home, &printed)?;
     }
     let left: Vec<PathBuf> = files(&home).into_iter().filter(|path| is_left_over(path)).collect();
     ensure!(left.is_empty(), "left behind: {left:?}");
+    let secrets = ["sk-test-a-0000000000001", "sk-test-b-0000000000001", "sk-test-kill-0000000001"];
+    printed.check(&secrets.map(str::to_owned))?;
     println!(
-        "kill: {rounds} rounds, {killed} killed in the middle, {finished} finished first; nothing torn, lost, widened or left behind; the next {} commands took {:.1} s",
+        "kill: {rounds} rounds, {killed} killed in the middle, {finished} finished first; nothing torn, lost, widened, printed or left behind; the next {} commands took {:.1} s",
         WRITES.len() - 1,
         begin.elapsed().as_secs_f32()
     );
@@ -150,13 +159,14 @@ fn race(binary: &Path, work: &Path) -> Result<()> {
     }
     write(&store, &json!({"version": 1, "profiles": profiles, "peer": 0}).to_string())?;
     let begin = Instant::now();
+    let printed = Arc::new(Printed::beside(&home)?);
     let peer = {
         let store = store.clone();
         thread::spawn(move || peer_updates(&store, UPDATES))
     };
     let racers: Vec<_> = (0..RACERS)
         .map(|racer| {
-            let (binary, home) = (binary.to_owned(), home.clone());
+            let (binary, home, printed) = (binary.to_owned(), home.clone(), Arc::clone(&printed));
             thread::spawn(move || -> Result<usize> {
                 let (a, b, provider) = (format!("p{racer}:a"), format!("p{racer}:b"), format!("p{racer}"));
                 let mut busy = 0;
@@ -168,6 +178,7 @@ fn race(binary: &Path, work: &Path) -> Result<()> {
                         &["models", "auth", "order", "set", "--provider", &provider, first, second],
                         "",
                         &home,
+                        &printed,
                     )
                     .is_err()
                     {
@@ -194,8 +205,11 @@ fn race(binary: &Path, work: &Path) -> Result<()> {
     let end: Value = serde_json::from_str(&fs::read_to_string(&store)?)?;
     ensure!(end["peer"] == UPDATES, "updates of the peer are lost: {} of {UPDATES}", end["peer"]);
     ensure!(end["profiles"].as_object().map_or(0, serde_json::Map::len) == 2 * RACERS, "profiles are lost");
+    let secrets: Vec<String> =
+        (0..RACERS).flat_map(|racer| ["a", "b"].map(|name| format!("sk-test-{racer}-{name}-0000001"))).collect();
+    printed.check(&secrets)?;
     println!(
-        "race: {RACERS} processes x {UPDATES} updates beside a peer with {UPDATES} that speaks the lock file only: none lost, {busy} answers \"busy\", {:.0} s",
+        "race: {RACERS} processes x {UPDATES} updates beside a peer with {UPDATES} that speaks the lock file only: none lost, no secret printed, {busy} answers \"busy\", {:.0} s",
         begin.elapsed().as_secs_f32()
     );
     Ok(())
@@ -231,14 +245,14 @@ fn cmd_date() -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-fn start(binary: &Path, arguments: &[&str], home: &Path) -> Result<std::process::Child> {
+fn start(binary: &Path, arguments: &[&str], home: &Path, printed: &Printed) -> Result<std::process::Child> {
     let mut command = Command::new(binary);
     command.args(arguments).env_clear().env("HOME", home).env("PATH", "/usr/bin:/bin").current_dir(home);
-    Ok(command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
+    Ok(command.stdin(Stdio::piped()).stdout(printed.end()?).stderr(printed.end()?).spawn()?)
 }
 
-fn finish(binary: &Path, arguments: &[&str], input: &str, home: &Path) -> Result<()> {
-    let mut child = start(binary, arguments, home)?;
+fn finish(binary: &Path, arguments: &[&str], input: &str, home: &Path, printed: &Printed) -> Result<()> {
+    let mut child = start(binary, arguments, home, printed)?;
     if let Some(mut stdin) = child.stdin.take() {
         use std::io::Write;
         let _ = stdin.write_all(input.as_bytes());

@@ -91,6 +91,6 @@ pub use status::StatusReport;
 pub use store_document::{LegacyImport, Retarget, StoreDocument, StoreEditError};
 pub use time::{ShortDuration, Timestamp, WordyDuration};
 pub use usage::{
-    CooldownPolicy, FailureReason, UnusableProfile, UsageStats, Window, WindowKind, cooldown, soonest_end,
-    unavailable_reason, unusable_profiles,
+    CooldownPolicy, FailureReason, UnusableProfile, UsageStats, Window, WindowKind, asks_chatgpt_usage,
+    chatgpt_cooldown_ms, cooldown, soonest_end, unavailable_reason, unusable_profiles,
 };

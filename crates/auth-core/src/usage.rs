@@ -1,5 +1,6 @@
 //! Usage statistics, cooldowns and disables (spec 07 section 5).
 
+mod chatgpt;
 mod unavailable;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use crate::profile::{AuthProfiles, Profile, ProfileId, find_normalised};
 use crate::provider::ProviderId;
 use crate::raw_json::{self, RawObject};
 use crate::time::Timestamp;
+pub use chatgpt::{asks_chatgpt_usage, chatgpt_cooldown_ms};
 pub use unavailable::{soonest_end, unavailable_reason};
 
 /// The class of a failure, as far as statistics know it. In the priority order of spec 07 section 5.7.

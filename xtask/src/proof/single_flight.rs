@@ -221,6 +221,9 @@ impl<'a> Round<'a> {
         let mut well = 0;
         let mut failed = None;
         for (at, output) in &outputs {
+            let secrets = [self.first.clone(), state.refresh.clone()];
+            super::leaks::check(&output.stdout, &secrets)?;
+            super::leaks::check(&output.stderr, &secrets)?;
             let is_victim = was_killed && *at == 0;
             if is_victim && output.status.signal().is_some() {
                 continue;
