@@ -45,6 +45,11 @@ pub(crate) fn check(shell: &Shell) -> Result<()> {
     Ok(())
 }
 
+/// Every crate, from the ground up.
+pub(crate) fn crates() -> impl Iterator<Item = &'static str> {
+    FLOORS.iter().flat_map(|floor| floor.iter().copied())
+}
+
 fn floor_of(name: &str) -> Option<usize> {
     FLOORS.iter().position(|floor| floor.contains(&name))
 }

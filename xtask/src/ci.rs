@@ -6,12 +6,12 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use xshell::{Shell, cmd};
 
-use crate::{arrows, deny, generate};
+use crate::{api, arrows, deny, generate};
 
 /// Runs every step in turn and stops at the first that fails.
 pub(crate) fn run(shell: &Shell, root: &Path) -> Result<()> {
     let before = tree_state(shell)?;
-    let steps: [(&str, &dyn Fn() -> Result<()>); 8] = [
+    let steps: [(&str, &dyn Fn() -> Result<()>); 10] = [
         ("format", &|| Ok(cmd!(shell, "cargo fmt --all -- --check").run()?)),
         ("generated files", &|| generate::run(shell, root, true)),
         ("structure", &|| arrows::check(shell)),
@@ -26,10 +26,12 @@ pub(crate) fn run(shell: &Shell, root: &Path) -> Result<()> {
             lints.run()?;
             Ok(cmd!(shell, "cargo test --quiet --locked {keepers...} keeper").run()?)
         }),
+        ("no default features", &|| no_default_features(shell)),
         ("docs", &|| {
             let docs = cmd!(shell, "cargo doc --quiet --locked --workspace --no-deps --document-private-items");
             Ok(docs.env("RUSTDOCFLAGS", "--deny warnings").run()?)
         }),
+        ("public API", &|| api::step(shell, root)),
     ];
     for (name, step) in steps {
         let start = Instant::now();
@@ -39,6 +41,14 @@ pub(crate) fn run(shell: &Shell, root: &Path) -> Result<()> {
     }
     ensure!(before == tree_state(shell)?, "the run changed files of the project; see git status");
     println!("all steps passed");
+    Ok(())
+}
+
+/// Builds every crate by itself with the fewest features: what the others switch on does not count.
+fn no_default_features(shell: &Shell) -> Result<()> {
+    for name in arrows::crates() {
+        cmd!(shell, "cargo check --quiet --locked --no-default-features --package {name}").quiet().run()?;
+    }
     Ok(())
 }
 

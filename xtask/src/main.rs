@@ -1,6 +1,7 @@
 //! Project tasks: `cargo xtask <task>`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "tasks report on the terminal")]
 
+mod api;
 mod arrows;
 mod bench;
 mod ci;
@@ -31,6 +32,7 @@ Tasks of this project: cargo xtask <task>
                                      reading that never writes, connects or starts anything, killed in the middle of writes, many writers at once, repairs of broken states,
                                      many processes that find one login expired
   gen [--check]                      write the files that are made from others, or tell which are out of date
+  api [--check]                      write down what each library offers, or tell what has changed
   deny [--all-targets]               licences, doubled versions and sources of dependencies, by deny.toml
 
   install [--prefix DIR] [--name openclaw|openclaw-auth] [--force]
@@ -64,6 +66,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["conformance", rest @ ..] => conformance(&shell, rest),
         ["bench"] => bench::run(&shell, &root),
         ["proof", rest @ ..] => proof::run(&shell, &root, rest),
+        ["api", rest @ ..] => api::run(&shell, &root, rest),
         ["gen"] => generate::run(&shell, &root, false),
         ["gen", "--check"] => generate::run(&shell, &root, true),
         ["deny"] => deny::run(&shell, &root, false),

@@ -1,4 +1,4 @@
-//! One credential: what kind, where its secret is, until when it holds.
+//! One credential: what kind, where its secret is, until when it holds (spec 01 section 5).
 
 use crate::secret::Secret;
 use crate::secret_ref::{RefDefaults, SecretRef};
@@ -99,7 +99,7 @@ pub enum Expiry {
 }
 
 impl Expiry {
-    /// The number if it is a date: finite and above zero.
+    /// Milliseconds since the epoch if it is a date: finite and above zero.
     pub fn date_ms(self) -> Option<f64> {
         match self {
             Self::At(ms) if ms.is_finite() && ms > 0.0 => Some(ms),

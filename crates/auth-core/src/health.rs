@@ -74,7 +74,7 @@ pub struct ProfileHealth {
     pub reason: Option<HealthReason>,
     /// Stored end, in milliseconds since the epoch, when it is to be shown.
     pub expires_at_ms: Option<f64>,
-    /// Time left until then; negative when past.
+    /// Time left until then, in milliseconds; negative when past.
     pub remaining_ms: Option<f64>,
     /// The stored end of the credential, shown or not, in milliseconds since the epoch.
     pub ends_at_ms: Option<f64>,
@@ -93,7 +93,7 @@ pub struct ProviderHealth {
     pub status: HealthStatus,
     /// The soonest end among its logins and tokens, in milliseconds since the epoch.
     pub expires_at_ms: Option<f64>,
-    /// Time left until then.
+    /// Time left until then, in milliseconds.
     pub remaining_ms: Option<f64>,
     /// Places of its profiles in [`Health::profiles`].
     pub profiles: Vec<usize>,

@@ -149,7 +149,7 @@ impl UsageStats {
         ]
     }
 
-    /// The later end of the two windows, whether it is past or not.
+    /// The later end of the two windows in milliseconds since the epoch, whether it is past or not.
     pub fn window_end_ms(&self) -> Option<f64> {
         match (self.cooldown_until_ms, self.disabled_until_ms) {
             (Some(a), Some(b)) => Some(a.max(b)),
@@ -313,17 +313,17 @@ fn cooldown_ms(error_count: u32) -> f64 {
 /// The durations that the configuration may change: `auth.cooldowns` (spec 07 sections 5.5 and 13).
 #[derive(Clone, Debug, PartialEq)]
 pub struct CooldownPolicy {
-    /// First disable after a billing failure.
+    /// First disable after a billing failure, in milliseconds.
     pub billing_base_ms: f64,
-    /// The same for single providers.
+    /// The same for single providers, in milliseconds.
     pub billing_base_by_provider_ms: Vec<(String, f64)>,
-    /// Longest disable after billing failures.
+    /// Longest disable after billing failures, in milliseconds.
     pub billing_max_ms: f64,
-    /// First disable after a permanent refusal.
+    /// First disable after a permanent refusal, in milliseconds.
     pub auth_permanent_base_ms: f64,
-    /// Longest disable after permanent refusals.
+    /// Longest disable after permanent refusals, in milliseconds.
     pub auth_permanent_max_ms: f64,
-    /// How long a failure counts.
+    /// How long a failure counts, in milliseconds.
     pub failure_window_ms: f64,
 }
 

@@ -1,4 +1,4 @@
-//! A stored login, as far as keeping it alive needs it.
+//! A stored login, as far as keeping it alive needs it (spec 04 section 7).
 
 use auth_core::{Credential, Expiry, Profile, Secret};
 

@@ -1,4 +1,4 @@
-//! What goes wrong in a login or a refresh, shaped by what the caller does next.
+//! What goes wrong in a login or a refresh, shaped by what the caller does next (spec 04 section 7.4).
 
 use crate::transport::TransportError;
 

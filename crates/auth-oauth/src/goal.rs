@@ -1,4 +1,4 @@
-//! When an access token is good enough.
+//! When an access token is good enough (spec 04 section 7.1).
 
 use auth_core::Secret;
 

@@ -1,4 +1,4 @@
-//! What signing in brings: a profile, and what the config learns of it.
+//! What signing in brings: a profile, and what the config learns of it (spec 04 section 1.2).
 
 use auth_core::{CredentialKind, ProfileId, Secret};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! What one process remembers of its refreshes, beside the stores.
+//! What one process remembers of its refreshes, beside the stores (spec 04 section 7.3).
 
 use std::collections::HashMap;
 use std::sync::Mutex;

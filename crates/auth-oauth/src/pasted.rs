@@ -1,4 +1,5 @@
-//! What people paste after signing in in another browser: the address they were sent to, or the code alone.
+//! What people paste after signing in in another browser: the address they were sent to, or the code
+//! alone (spec 04 section 5).
 
 use auth_core::Secret;
 use url::Url;

@@ -1,4 +1,4 @@
-//! Proof Key for Code Exchange (RFC 7636) and the random values of a login.
+//! Proof Key for Code Exchange (RFC 7636) and the random values of a login (spec 04 section 5).
 
 use auth_core::Secret;
 use base64::Engine as _;

@@ -27,7 +27,7 @@ pub struct JobSettings<'a> {
     pub session_id: &'a str,
     /// The variables.
     pub environment: &'a Environment,
-    /// The time, for requests that are signed.
+    /// The time in milliseconds since the epoch, for requests that are signed.
     pub now_ms: i64,
     /// The account that is stored beside the credential, for a token that names none itself.
     pub account_id: Option<&'a str>,

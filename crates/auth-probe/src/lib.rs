@@ -10,6 +10,10 @@
 //! or the roles of an instance.
 #![deny(missing_docs)]
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;
+
 mod clients;
 mod job;
 mod network;

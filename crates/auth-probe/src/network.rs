@@ -1,4 +1,4 @@
-//! The network as a login sees it: [`Transport`] over the client of live probes.
+//! The network as a login sees it: [`Transport`] over the client of live probes (spec 04 section 5).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

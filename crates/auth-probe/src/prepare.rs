@@ -43,7 +43,7 @@ pub struct Desk {
     pub user_agent: &'static str,
     /// A name for the session, where the protocol wants one.
     pub session_id: String,
-    /// The time, for requests that are signed.
+    /// The time in milliseconds since the epoch, for requests that are signed.
     pub now_ms: i64,
 }
 

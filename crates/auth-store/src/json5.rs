@@ -1,4 +1,4 @@
-//! JSON5 text as a value, and the place of any member in the text.
+//! JSON5 text as a value, and the place of any member in the text (spec 01 sections 3.1 and 4).
 
 use auth_core::config::{ConfigPath, PathPart};
 use jsonc_parser::ast::{ObjectProp, ObjectPropName, Value as Ast};

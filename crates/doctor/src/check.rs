@@ -1,4 +1,4 @@
-//! What a check is.
+//! What a check is (spec 06 section 6).
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! The lines of a file that a repair would change, without a secret: only texts that are known to be none are shown.
+//! The lines of a file that a repair would change, without a secret: only texts that are known to be none are
+//! shown (spec 06 section 2).
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! A repair that was worked out: what it changes, and the bytes that it was worked out on.
+//! A repair that was worked out: what it changes, and the bytes that it was worked out on (spec 06 section 12).
 
 use std::path::{Path, PathBuf};
 

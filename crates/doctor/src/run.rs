@@ -1,4 +1,4 @@
-//! A run: every check in its order, every repair that was decided on, and what came of it.
+//! A run: every check in its order, every repair that was decided on, and what came of it (spec 06 sections 1 and 6).
 
 use std::path::PathBuf;
 

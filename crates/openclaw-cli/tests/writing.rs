@@ -175,3 +175,26 @@ fn removing_asks_and_needs_an_answer() {
     assert_eq!(sandbox.run(&["models", "auth", "remove", "groq:a", "--yes"]).code, 0);
     assert!(!text(&sandbox, ".openclaw/agents/main/agent/auth-profiles.json").contains("groq:a"));
 }
+
+/// Seen from outside, while the program waits for a key.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_core_is_dumped() {
+    let sandbox = Sandbox::new();
+    let mut waiting = sandbox.command(&["models", "auth", "paste-api-key", "--provider", "groq"]);
+    let mut waiting = waiting.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let core_limits = || {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", waiting.id())).unwrap_or_default();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap_or_default();
+        line.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    // The limit is set first of all, some moments after the process is there.
+    let set = (0..2000).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        core_limits() == ["0", "0"]
+    });
+    let found = core_limits();
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
+    assert!(set, "the limits of a core are {found:?}");
+}

@@ -1,4 +1,4 @@
-//! What the auth commands read from `openclaw.json`: checked, then typed.
+//! What the auth commands read from `openclaw.json`: checked, then typed (spec 01 sections 3 and 3.4).
 
 pub mod edit;
 mod schema;

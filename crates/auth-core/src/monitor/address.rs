@@ -1,4 +1,4 @@
-//! Where messages go: addresses that are safe to send to.
+//! Where messages go: addresses that are safe to send to (spec 06 section 14.2).
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! Profile ids as they leave the machine: accounts shortened, and still different from each other.
+//! Profile ids as they leave the machine: accounts shortened, and still different from each
+//! other (spec 06 section 14.2).
 
 use std::collections::HashMap;
 

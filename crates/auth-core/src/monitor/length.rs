@@ -1,4 +1,4 @@
-//! Lengths of time as people write them: `90m`, `2h`, `1d12h`, `30min`.
+//! Lengths of time as people write them: `90m`, `2h`, `1d12h`, `30min` (spec 06 section 14.2).
 
 /// A text that is no length of time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! A message as people read it.
+//! A message as people read it (spec 06 section 14.2).
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! A command in one text, split as a shell would split it, without a shell.
+//! A command in one text, split as a shell would split it, without a shell (spec 06 section 14.2).
 
 /// A text that does not end its quotes, or says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -22,7 +22,7 @@ pub struct SecretsConfig {
     pub defaults: RefDefaults,
     /// `secrets.resolution.maxProviderConcurrency`: how many providers are asked at once.
     pub max_provider_concurrency: usize,
-    /// `secrets.resolution.maxRefsPerProvider`.
+    /// `secrets.resolution.maxRefsPerProvider`: how many references a provider is asked for at most.
     pub max_refs_per_provider: usize,
     /// `secrets.resolution.maxBatchBytes`: the longest request to a program, in bytes.
     pub max_batch_bytes: u64,

@@ -1,4 +1,4 @@
-//! How an error body becomes a message (6.2).
+//! How an error body becomes a message (spec 03 section 6.2).
 
 use serde_json::Value as Json;
 

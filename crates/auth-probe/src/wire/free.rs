@@ -1,4 +1,4 @@
-//! Checks that cost nothing (9).
+//! Checks that cost nothing (spec 03 section 9).
 
 use serde_json::{Value as Json, json};
 

@@ -1,4 +1,4 @@
-//! The API kinds that the configuration knows (5.1).
+//! The API kinds that the configuration knows (spec 03 section 5.1).
 
 /// The protocol that an endpoint speaks: the word under `api` in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

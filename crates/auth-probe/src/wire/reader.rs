@@ -1,4 +1,4 @@
-//! Reads the reply of a live request (5.4).
+//! Reads the reply of a live request (spec 03 section 5.4).
 
 use serde_json::{Value as Json, json};
 

@@ -1,4 +1,4 @@
-//! Requests as values, and what all kinds have in common (5.1, 5.2).
+//! Requests as values, and what all kinds have in common (spec 03 sections 5.1 and 5.2).
 
 use auth_core::Secret;
 use serde_json::Value as Json;
@@ -72,7 +72,7 @@ pub struct Target<'a> {
     pub credential: Option<&'a Secret>,
     /// The normalised provider id.
     pub provider: &'a str,
-    /// The output limit that was asked for.
+    /// The output limit that was asked for, in tokens.
     pub max_tokens: u32,
     /// Configured headers: they override the built-in ones, names compared without case.
     pub headers: &'a [(String, Value)],

@@ -1,4 +1,4 @@
-//! This program as an exec provider of its own: answering without starting it.
+//! This program as an exec provider of its own: answering without starting it (spec 05 section 14).
 
 use std::path::{Path, PathBuf};
 
