@@ -12,6 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["auth-probe", "doctor"],
     &["auth-gateway"],
     &["openclaw-cli"],
+    &["reference"],
     &["xtask"],
 ];
 

@@ -6,15 +6,16 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use xshell::{Shell, cmd};
 
-use crate::{api, arrows, generate};
+use crate::{api, arrows, deny, generate};
 
 /// Runs every step in turn and stops at the first that fails.
 pub(crate) fn run(shell: &Shell, root: &Path) -> Result<()> {
     let before = tree_state(shell)?;
-    let steps: [(&str, &dyn Fn() -> Result<()>); 9] = [
+    let steps: [(&str, &dyn Fn() -> Result<()>); 10] = [
         ("format", &|| Ok(cmd!(shell, "cargo fmt --all -- --check").run()?)),
-        ("generated files", &|| generate::run(root, true)),
+        ("generated files", &|| generate::run(shell, root, true)),
         ("structure", &|| arrows::check(shell)),
+        ("dependencies", &|| deny::run(shell, root, false)),
         ("lints", &|| {
             Ok(cmd!(shell, "cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings").run()?)
         }),

@@ -44,6 +44,7 @@ pub mod failure;
 pub mod fallback;
 pub mod forecast;
 mod health;
+mod known_variables;
 pub mod login_input;
 pub mod model;
 pub mod monitor;
@@ -74,6 +75,7 @@ pub use explain::{Candidate, CandidateSource, Conflict, Explanation, Outranking,
 pub use health::{
     CheckVerdict, Health, HealthReason, HealthStatus, ProfileHealth, ProviderHealth, WARN_AFTER_MS, profile_health,
 };
+pub use known_variables::{KNOWN_VARIABLES, KnownVariable, VariableScope};
 pub use model::ModelRef;
 pub use order::{Eligibility, OrderEntry, OrderSource, ProfileOrder, eligibility, resolve_order};
 pub use profile::{

@@ -1,4 +1,4 @@
-//! `cargo xtask gen`: files that are made from other files.
+//! The provider table `data/providers.toml`, and the Rust source that is made from it.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,118 +7,104 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-/// Writes every generated file, or with `check` only tells which are out of date.
-pub(crate) fn run(root: &Path, check: bool) -> Result<()> {
-    let mut stale = Vec::new();
-    for (path, text) in
-        [("crates/auth-core/src/provider/catalogue.rs", catalogue(&root.join("crates/auth-core/data/providers.toml"))?)]
-    {
-        let full = root.join(path);
-        if std::fs::read_to_string(&full).is_ok_and(|old| old == text) {
-            continue;
-        }
-        if check {
-            stale.push(path);
-        } else {
-            std::fs::write(&full, text).with_context(|| format!("cannot write {path}"))?;
-            println!("wrote {path}");
-        }
-    }
-    ensure!(stale.is_empty(), "out of date: {}\nRun: cargo xtask gen", stale.join(", "));
-    Ok(())
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Table {
-    r#for: String,
-    shell_env_expected: Vec<String>,
-    cooldown_exempt: Vec<String>,
-    default: Default,
-    provider_id_aliases: toml::Table,
-    auth_id_aliases: toml::Table,
-    default_model_aliases: toml::Table,
-    markers: Markers,
+pub(crate) struct Table {
+    pub(crate) r#for: String,
+    pub(crate) shell_env_expected: Vec<String>,
+    pub(crate) cooldown_exempt: Vec<String>,
+    pub(crate) default: Default,
+    pub(crate) provider_id_aliases: toml::Table,
+    pub(crate) auth_id_aliases: toml::Table,
+    pub(crate) default_model_aliases: toml::Table,
+    pub(crate) markers: Markers,
     #[expect(dead_code, reason = "kept in the table for the usage display, which is not built yet")]
-    usage_providers: toml::Table,
-    providers: Vec<Provider>,
+    pub(crate) usage_providers: toml::Table,
+    pub(crate) providers: Vec<Provider>,
 }
 
 #[derive(Deserialize)]
-struct Default {
-    provider: String,
-    model: String,
+pub(crate) struct Default {
+    pub(crate) provider: String,
+    pub(crate) model: String,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Markers {
-    exact: Vec<String>,
-    prefix: Vec<String>,
-    env_names_beyond_providers: Vec<String>,
+pub(crate) struct Markers {
+    pub(crate) exact: Vec<String>,
+    pub(crate) prefix: Vec<String>,
+    pub(crate) env_names_beyond_providers: Vec<String>,
     #[expect(dead_code, reason = "header markers matter to requests only")]
-    header_only: Vec<String>,
+    pub(crate) header_only: Vec<String>,
 }
 
 #[derive(Deserialize)]
-struct Provider {
-    id: String,
-    label: String,
-    kind: String,
-    plugin: Option<String>,
+pub(crate) struct Provider {
+    pub(crate) id: String,
+    pub(crate) label: String,
+    pub(crate) kind: String,
+    pub(crate) plugin: Option<String>,
     #[serde(default)]
-    aliases: Vec<String>,
-    env_vars: Vec<String>,
+    pub(crate) aliases: Vec<String>,
+    pub(crate) env_vars: Vec<String>,
     #[serde(default)]
-    auth: Vec<Auth>,
+    pub(crate) auth: Vec<Auth>,
     #[serde(default)]
-    apis: Vec<String>,
-    base_url: Option<String>,
+    pub(crate) apis: Vec<String>,
+    pub(crate) base_url: Option<String>,
     #[serde(default)]
-    models: Vec<Model>,
-    default_model: Option<String>,
-    synthetic_key: Option<String>,
+    pub(crate) models: Vec<Model>,
+    pub(crate) default_model: Option<String>,
+    pub(crate) synthetic_key: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Auth {
-    choice: String,
-    method: String,
-    kind: String,
-    label: String,
-    flag: Option<String>,
+pub(crate) struct Auth {
+    pub(crate) choice: String,
+    pub(crate) method: String,
+    pub(crate) kind: String,
+    pub(crate) label: String,
+    pub(crate) flag: Option<String>,
     #[serde(default)]
-    deprecated_choices: Vec<String>,
-    setup: Option<Setup>,
+    pub(crate) deprecated_choices: Vec<String>,
+    pub(crate) setup: Option<Setup>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Setup {
-    model: String,
-    alias: Option<String>,
-    base_url: Option<String>,
-    api: Option<String>,
+pub(crate) struct Setup {
+    pub(crate) model: String,
+    pub(crate) alias: Option<String>,
+    pub(crate) base_url: Option<String>,
+    pub(crate) api: Option<String>,
     #[serde(default)]
-    profiles: Vec<String>,
-    env: Option<Vec<String>>,
+    pub(crate) profiles: Vec<String>,
+    pub(crate) env: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
-struct Model {
-    id: String,
-    api: String,
-    name: Option<String>,
-    input: Option<String>,
-    context_window: Option<u64>,
+pub(crate) struct Model {
+    pub(crate) id: String,
+    pub(crate) api: String,
+    pub(crate) name: Option<String>,
+    pub(crate) input: Option<String>,
+    pub(crate) context_window: Option<u64>,
+}
+
+impl Table {
+    /// Reads the table, providers sorted by id.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut table: Self = toml::from_str(&text).context("providers.toml")?;
+        table.providers.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(table)
+    }
 }
 
 /// The Rust source of the provider catalogue.
-fn catalogue(toml_path: &Path) -> Result<String> {
-    let text = std::fs::read_to_string(toml_path).context("cannot read providers.toml")?;
-    let mut table: Table = toml::from_str(&text).context("providers.toml")?;
-    table.providers.sort_by(|a, b| a.id.cmp(&b.id));
-
+pub(crate) fn source(toml_path: &Path) -> Result<String> {
+    let table = Table::read(toml_path)?;
     let mut out = String::new();
     let w = &mut out;
     writeln!(w, "//! The provider catalogue of {}.", table.r#for)?;
