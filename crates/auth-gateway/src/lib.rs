@@ -16,10 +16,24 @@ struct ReadmeExamples;
 
 mod candidates;
 mod chain;
+mod conversing;
 mod engine;
 mod model_run;
 mod outcome;
 mod recorder;
+mod server;
+mod slash;
+mod stores;
 
-pub use engine::{Engine, EngineSettings, Turn};
+pub use conversing::{Conversing, ConversingError, Heard, Opened, OwnChoice};
+pub use engine::{Begun, Engine, EngineSettings, Payload, Piece, Turn};
 pub use outcome::{Answer, Attempted, TurnError, TurnErrorKind, Used};
+pub use recorder::Recording;
+pub use server::{
+    Access, AccessMode, AccessProblem, AccessSettings, Control, Log, Server, ServerError, ServerLimits, ServerSettings,
+};
+
+/// The system prompt where nobody gives another: there are no tools here.
+pub const SYSTEM: &str = "You are a helpful assistant. Answer in plain text.";
+/// How long a turn may take when nothing says otherwise, in seconds.
+pub const TURN_TIMEOUT_S: u64 = 600;

@@ -12,12 +12,11 @@ use auth_core::session::PinSource;
 use auth_core::{FailureReason, ModelRef, Owner, ProfileId, ProviderId, Secret, Situation, unavailable_reason};
 use auth_core::{host_of, provider, soonest_end};
 use auth_oauth::Need;
-use auth_probe::wire::Conversation;
-use auth_probe::{JobSettings, Replied, Reply, ReplyFailure, chat_job, copilot_api};
+use auth_probe::{JobSettings, Replied, Reply, ReplyFailure, chat_job, copilot_api, forwarded_job};
 
 use crate::candidates::{Candidates, NoCandidates, Preferred, Tried, candidates, static_secret};
 use crate::chain::Progress;
-use crate::engine::{Engine, Turn};
+use crate::engine::{Begun, Engine, Payload, Piece, Turn};
 use crate::outcome::{Answer, Attempted, TurnError, TurnErrorKind, Used};
 use crate::recorder::{Mark, What};
 
@@ -58,11 +57,7 @@ struct Ground {
 }
 
 impl ModelRun<'_> {
-    pub(crate) async fn run(
-        &self,
-        progress: &mut Progress,
-        on_text: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<Answer, ModelEnd> {
+    pub(crate) async fn run(&self, progress: &mut Progress) -> Result<Answer, ModelEnd> {
         let mut ground = self.ground(progress).await?;
         let policy = self.turn.state.config.rotations;
         let (mut overloads, mut limits) = (0, 0);
@@ -88,7 +83,7 @@ impl ModelRun<'_> {
                     continue;
                 }
             };
-            let failure = match self.ask(&ground, &tried, credential.as_ref(), on_text).await {
+            let failure = match self.ask(&ground, &tried, credential.as_ref()).await {
                 Ok((text, replied)) => {
                     self.remember(&ground, &tried, credential.as_ref(), What::Used, progress).await;
                     return Ok(self.answer(&tried, text, replied));
@@ -97,6 +92,10 @@ impl ModelRun<'_> {
                     let attempted = self.attempted(Some(&tried), &failure);
                     progress.requests.push((*attempted).clone());
                     return Err(stop(&attempted));
+                }
+                Err(Failure::NobodyListens) => {
+                    let error = TurnError::new(TurnErrorKind::Cancelled, "The client went away.");
+                    return Err(ModelEnd::Stop(Box::new(error)));
                 }
                 Err(Failure::BeforeText(failure)) => failure,
             };
@@ -163,7 +162,7 @@ impl ModelRun<'_> {
     async fn ground(&self, progress: &mut Progress) -> Result<Ground, ModelEnd> {
         let provider = self.model.provider_id();
         let failed = |error: String| ModelEnd::Failed(self.without_request(error, FailureReason::Auth));
-        let auth = Engine::auth(self.turn).map_err(&failed)?;
+        let auth = self.engine.auth(self.turn.state, self.turn.agent).map_err(|error| failed(error.to_string()))?;
         let now = Engine::now();
         let situation = Situation { now, ..self.turn.state.situation(&auth) };
         let refs = self.engine.refs(&situation, self.turn, &provider).await;
@@ -306,7 +305,6 @@ impl ModelRun<'_> {
         ground: &Ground,
         tried: &Tried,
         credential: Option<&Secret>,
-        on_text: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(String, Replied), Failure> {
         let before = |reason, message: String| {
             Failure::BeforeText(ReplyFailure {
@@ -352,30 +350,54 @@ impl ModelRun<'_> {
             account_id: None,
             now_ms: Engine::now().as_ms(),
         };
-        let conversation =
-            Conversation { system: self.turn.system, messages: self.turn.messages, max_tokens: self.turn.max_tokens };
+        let (provider, model) = (ground.provider.as_str(), self.model.model.as_str());
         let mut broke = false;
-        let mut reply = loop {
-            let job =
-                chat_job(ground.provider.as_str(), &self.model.model, &endpoint, credential, &conversation, settings)
-                    .map_err(|(reason, text)| before(Some(reason), text))?;
+        let reply = loop {
+            let job = match &self.turn.payload {
+                Payload::Conversation(said) => chat_job(provider, model, &endpoint, credential, said, settings),
+                Payload::Forwarded(sent) => forwarded_job(provider, model, &endpoint, credential, *sent, settings),
+            };
+            let job = job.map_err(|(reason, text)| before(Some(reason), text))?;
             match Reply::open(job, &self.engine.settings.clients, &ground.redactor).await {
                 Ok(reply) => break reply,
                 Err(failure) if failure.broke_early && !broke => broke = true,
                 Err(failure) => return Err(Failure::BeforeText(failure)),
             }
         };
+        self.read(tried, reply).await
+    }
+
+    /// Reads an answer, and hands it on as it comes.
+    async fn read(&self, tried: &Tried, mut reply: Reply) -> Result<(String, Replied), Failure> {
         let mut text = String::new();
+        let mut has_begun = false;
         loop {
-            match reply.next().await {
-                Ok(Some(piece)) => {
-                    on_text(&piece);
-                    text.push_str(&piece);
-                }
+            let next = match self.turn.payload {
+                Payload::Conversation(_) => reply.next().await.map(|piece| piece.map(Piece::Text)),
+                Payload::Forwarded(_) => reply.next_bytes().await.map(|piece| piece.map(Piece::Bytes)),
+            };
+            let piece = match next {
+                Ok(Some(piece)) => piece,
                 Ok(None) => return Ok((text, reply.ended())),
-                Err(failure) if text.is_empty() => return Err(Failure::BeforeText(failure)),
-                Err(failure) => return Err(Failure::AfterText(failure)),
+                Err(failure) if has_begun => return Err(Failure::AfterText(failure)),
+                Err(failure) => return Err(Failure::BeforeText(failure)),
+            };
+            if let Piece::Text(piece) = &piece {
+                text.push_str(piece);
             }
+            if let Some(out) = self.turn.out {
+                if !has_begun {
+                    let begun = Begun {
+                        provider: self.model.provider_id().to_string(),
+                        model: self.model.model.clone(),
+                        used: tried.used(),
+                        head: reply.head(),
+                    };
+                    out.send(Piece::Begun(Box::new(begun))).await.map_err(|_| Failure::NobodyListens)?;
+                }
+                out.send(piece).await.map_err(|_| Failure::NobodyListens)?;
+            }
+            has_begun = true;
         }
     }
 
@@ -503,6 +525,8 @@ enum Failure {
     BeforeText(ReplyFailure),
     /// The user has seen the beginning, so that nothing else can be tried.
     AfterText(ReplyFailure),
+    /// Whoever asked is gone.
+    NobodyListens,
 }
 
 impl Ground {

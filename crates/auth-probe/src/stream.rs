@@ -2,6 +2,7 @@
 
 use auth_core::failure::{Reason, Signal, classify};
 use auth_core::secrets::Redactor;
+use bytes::Bytes;
 use reqwest::Response;
 
 use crate::clients::Clients;
@@ -32,6 +33,15 @@ pub struct Replied {
     pub usage: TokenUsage,
     /// Why the model stopped.
     pub stop: Option<String>,
+}
+
+/// What stands before the bytes of a reply that is passed on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplyHead {
+    /// The status.
+    pub status: u16,
+    /// The headers that may be passed on: what the body is, the number of the request, the limits.
+    pub headers: Vec<(String, String)>,
 }
 
 /// A reply under way.
@@ -128,6 +138,44 @@ impl Reply {
                 return Ok(Some(text));
             }
         }
+    }
+
+    /// The next bytes as they came, for somebody who reads them as the provider meant them; none when the reply is
+    /// complete.
+    ///
+    /// # Errors
+    ///
+    /// When the reply breaks off, or reports an error. The bytes of the error are not given then.
+    pub async fn next_bytes(&mut self) -> Result<Option<Bytes>, ReplyFailure> {
+        let Some(reader) = &mut self.reader else { return Ok(None) };
+        let chunk = match self.response.chunk().await {
+            Ok(chunk) => chunk,
+            Err(_) if reader.is_complete() => None,
+            Err(error) => return Err(self.broke(&chain(&error))),
+        };
+        if let Some(bytes) = &chunk {
+            reader.push(bytes);
+        }
+        if chunk.is_some() && !reader.has_failed() {
+            return Ok(chunk);
+        }
+        let reader = self.reader.take();
+        let Some((_, end, usage, stop)) = reader.map(ChatReader::finish) else { return Ok(None) };
+        if let ChatEnd::Failed(error) = end {
+            return Err(self.failed(error));
+        }
+        self.ended = Some(Replied { usage, stop });
+        Ok(None)
+    }
+
+    /// The status and those headers that somebody who gets the bytes may see.
+    pub fn head(&self) -> ReplyHead {
+        let passes = |name: &str| {
+            matches!(name, "content-type" | "request-id" | "retry-after") || name.starts_with("anthropic-ratelimit-")
+        };
+        let headers = self.response.headers().iter().filter(|(name, _)| passes(name.as_str()));
+        let headers = headers.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
+        ReplyHead { status: self.response.status().as_u16(), headers: headers.collect() }
     }
 
     /// How the reply ended; nothing is known before it has.

@@ -1,10 +1,12 @@
 //! What the auth commands read from `openclaw.json`: checked, then typed.
 
 pub mod edit;
+mod gateway;
 mod schema;
 mod template;
 mod view;
 
+pub use gateway::GatewaySettings;
 pub use schema::{ConfigIssue, validate};
 pub use template::{MissingVariable, apply_env_block, env_block, holds_template, substitute, template_names};
 pub use view::{
