@@ -18,6 +18,7 @@ mod candidates;
 mod chain;
 mod conversing;
 mod engine;
+mod exchange;
 mod model_run;
 mod outcome;
 mod recorder;

@@ -4,19 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_core::failure::Reason;
 use auth_core::fallback::{self, Admission, Cooling, Place};
-use auth_core::probe::{Endpoint, HeaderText};
+use auth_core::probe::Endpoint;
 use auth_core::rotation::{Attempt, GivenUp, Outcome, Pool, Record, Step, after, attempts_max, status_of};
 use auth_core::session::PinSource;
 use auth_core::{FailureReason, ModelRef, Owner, ProfileId, ProviderId, Secret, Situation, unavailable_reason};
 use auth_core::{host_of, provider, soonest_end};
 use auth_oauth::Need;
-use auth_probe::{JobSettings, Replied, Reply, ReplyFailure, chat_job, copilot_api, forwarded_job};
+use auth_probe::{Replied, ReplyFailure};
 
 use crate::candidates::{Candidates, NoCandidates, Preferred, Tried, candidates, static_secret};
 use crate::chain::Progress;
-use crate::engine::{Begun, Engine, Payload, Piece, Turn};
+use crate::engine::{Engine, Turn};
+use crate::exchange::Failure;
 use crate::outcome::{Answer, Attempted, TurnError, TurnErrorKind, Used};
 use crate::recorder::{Mark, What};
 
@@ -43,13 +43,13 @@ pub(crate) struct ModelRun<'a> {
 }
 
 /// What is known about the model and its provider at the beginning.
-struct Ground {
-    provider: ProviderId,
-    endpoint: Endpoint,
+pub(crate) struct Ground {
+    pub(crate) provider: ProviderId,
+    pub(crate) endpoint: Endpoint,
     dir: PathBuf,
     candidates: Candidates,
     ready: Vec<bool>,
-    redactor: auth_core::secrets::Redactor,
+    pub(crate) redactor: auth_core::secrets::Redactor,
     /// The secrets that could be read at once, by place.
     secrets: Vec<Option<Result<Option<Secret>, String>>>,
     /// The candidate whose token was renewed after a refusal.
@@ -299,108 +299,6 @@ impl ModelRun<'_> {
         access.map(|access| access.token).map_err(|error| error.message)
     }
 
-    /// Makes one request; once more when the connection broke before anything had come.
-    async fn ask(
-        &self,
-        ground: &Ground,
-        tried: &Tried,
-        credential: Option<&Secret>,
-    ) -> Result<(String, Replied), Failure> {
-        let before = |reason, message: String| {
-            Failure::BeforeText(ReplyFailure {
-                reason,
-                message,
-                status: None,
-                code: None,
-                retry_after_ms: None,
-                broke_early: false,
-            })
-        };
-        let mut endpoint = ground.endpoint.clone();
-        let mut exchanged = None;
-        if ground.provider.as_str() == "github-copilot" && !ground.is_login_of(tried) {
-            let github = credential.ok_or_else(|| before(Some(Reason::Auth), "no GitHub token".to_owned()))?;
-            let token = self.engine.copilot(self.turn, github).await.map_err(|error| {
-                let reason = match error.status {
-                    Some(401 | 403 | 404) => Some(Reason::Auth),
-                    Some(429) => Some(Reason::RateLimit),
-                    Some(_) => None,
-                    None => Some(Reason::Network),
-                };
-                before(reason, error.message)
-            })?;
-            let usual = provider::find("github-copilot").and_then(|info| info.base_url);
-            if Some(endpoint.base_url.as_str()) == usual {
-                endpoint.base_url.clone_from(&token.base_url);
-            }
-            if endpoint.api == "github-copilot" {
-                copilot_api(&self.model.model).clone_into(&mut endpoint.api);
-            }
-            let agent = self.engine.settings.user_agent.to_owned();
-            endpoint.headers.push(("editor-version".to_owned(), HeaderText::Plain(agent)));
-            exchanged = Some(token.token);
-        }
-        let credential = exchanged.as_ref().or(credential);
-        let settings = JobSettings {
-            max_tokens: 0,
-            free: false,
-            user_agent: self.engine.settings.user_agent,
-            session_id: "turn",
-            environment: &self.turn.state.environment,
-            account_id: None,
-            now_ms: Engine::now().as_ms(),
-        };
-        let (provider, model) = (ground.provider.as_str(), self.model.model.as_str());
-        let mut broke = false;
-        let reply = loop {
-            let job = match &self.turn.payload {
-                Payload::Conversation(said) => chat_job(provider, model, &endpoint, credential, said, settings),
-                Payload::Forwarded(sent) => forwarded_job(provider, model, &endpoint, credential, *sent, settings),
-            };
-            let job = job.map_err(|(reason, text)| before(Some(reason), text))?;
-            match Reply::open(job, &self.engine.settings.clients, &ground.redactor).await {
-                Ok(reply) => break reply,
-                Err(failure) if failure.broke_early && !broke => broke = true,
-                Err(failure) => return Err(Failure::BeforeText(failure)),
-            }
-        };
-        self.read(tried, reply).await
-    }
-
-    /// Reads an answer, and hands it on as it comes.
-    async fn read(&self, tried: &Tried, mut reply: Reply) -> Result<(String, Replied), Failure> {
-        let mut text = String::new();
-        let mut has_begun = false;
-        loop {
-            let next = match self.turn.payload {
-                Payload::Conversation(_) => reply.next().await.map(|piece| piece.map(Piece::Text)),
-                Payload::Forwarded(_) => reply.next_bytes().await.map(|piece| piece.map(Piece::Bytes)),
-            };
-            let piece = match next {
-                Ok(Some(piece)) => piece,
-                Ok(None) => return Ok((text, reply.ended())),
-                Err(failure) if has_begun => return Err(Failure::AfterText(failure)),
-                Err(failure) => return Err(Failure::BeforeText(failure)),
-            };
-            if let Piece::Text(piece) = &piece {
-                text.push_str(piece);
-            }
-            if let Some(out) = self.turn.out {
-                if !has_begun {
-                    let begun = Begun {
-                        provider: self.model.provider_id().to_string(),
-                        model: self.model.model.clone(),
-                        used: tried.used(),
-                        head: reply.head(),
-                    };
-                    out.send(Piece::Begun(Box::new(begun))).await.map_err(|_| Failure::NobodyListens)?;
-                }
-                out.send(piece).await.map_err(|_| Failure::NobodyListens)?;
-            }
-            has_begun = true;
-        }
-    }
-
     async fn remember(
         &self,
         ground: &Ground,
@@ -519,16 +417,6 @@ fn warn_of_other_host(found: &Candidates, provider: &ProviderId, endpoint: &Endp
     }
 }
 
-/// A request that failed.
-enum Failure {
-    /// Nothing had been shown.
-    BeforeText(ReplyFailure),
-    /// The user has seen the beginning, so that nothing else can be tried.
-    AfterText(ReplyFailure),
-    /// Whoever asked is gone.
-    NobodyListens,
-}
-
 impl Ground {
     fn next_ready(&self, at: usize) -> Option<usize> {
         self.ready.iter().enumerate().skip(at + 1).find(|(_, ready)| **ready).map(|(at, _)| at)
@@ -539,7 +427,7 @@ impl Ground {
         matches!(self.secrets.get(at), Some(Some(Ok(None))))
     }
 
-    fn is_login_of(&self, tried: &Tried) -> bool {
+    pub(crate) fn is_login_of(&self, tried: &Tried) -> bool {
         let Tried::Profile { id, .. } = tried else { return false };
         let at = self
             .candidates

@@ -195,3 +195,155 @@ fn write(state: &State, dir: &Path, marks: &[Mark]) -> Result<(), StoreWriteErro
     writer.write(Some(&guard), &open, &[])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use auth_core::{AgentId, Environment};
+    use auth_store::{Ground, StateLayout};
+
+    use super::*;
+    use crate::stores::Stores;
+
+    const STORE: &str = r#"{"version":1,"profiles":{
+        "p:a":{"type":"api_key","provider":"p","key":"sk-test-a-000000001"},
+        "p:b":{"type":"api_key","provider":"p","key":"sk-test-b-000000001"}}}"#;
+
+    struct Bench {
+        home: tempfile::TempDir,
+        state: Arc<State>,
+        dir: PathBuf,
+        recorder: Recorder,
+    }
+
+    impl Bench {
+        fn new(recording: Recording) -> Self {
+            let home = tempfile::tempdir().unwrap();
+            let variables = [("HOME".to_owned(), home.path().display().to_string())];
+            let environment = Environment::from_process(variables);
+            let layout = StateLayout::resolve(&environment, &RealHost);
+            let dir = layout.main_store_dir().to_owned();
+            std::fs::create_dir_all(&dir).unwrap();
+            std::fs::write(dir.join(auth_store::STORE_FILE), STORE).unwrap();
+            let ground = Ground { environment, layout, warnings: Vec::new() };
+            let (state, _) = State::read(ground, &RealHost).unwrap();
+            Self { home, state: Arc::new(state), dir, recorder: Recorder::new(recording) }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.dir.join(auth_store::STORE_FILE)
+        }
+
+        fn on_disk(&self, profile: &str, field: &str) -> Option<f64> {
+            let text = std::fs::read_to_string(self.path()).unwrap();
+            let store: serde_json::Value = serde_json::from_str(&text).unwrap();
+            store["usageStats"][profile][field].as_f64()
+        }
+
+        fn record(&self, profile: &str, at: i64, what: What) -> Result<(), String> {
+            let mark = Mark {
+                profile: ProfileId::new(profile),
+                provider: ProviderId::normalise("p"),
+                secret: None,
+                at: Timestamp::from_ms(at),
+                what,
+            };
+            run(self.recorder.record(&self.state, &self.dir, mark))
+        }
+    }
+
+    fn run<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+    }
+
+    fn limited() -> What {
+        What::Failed { reason: FailureReason::RateLimit, model: "m".to_owned() }
+    }
+
+    #[test]
+    fn a_success_is_written_at_once_where_that_is_asked() {
+        let bench = Bench::new(Recording::AtOnce);
+        bench.record("p:a", 5000, What::Used).unwrap();
+        assert_eq!(bench.on_disk("p:a", "lastUsed"), Some(5000.0));
+    }
+
+    #[test]
+    fn successes_wait_and_a_failure_takes_them_along() {
+        let bench = Bench::new(Recording::Batched);
+        for at in [1000, 2000, 3000] {
+            bench.record("p:a", at, What::Used).unwrap();
+        }
+        assert_eq!(bench.on_disk("p:a", "lastUsed"), None);
+        let pending = bench.recorder.pending(&bench.dir);
+        assert_eq!(pending.len(), 1, "of several the last one counts");
+        assert_eq!(pending[0].at.as_ms(), 3000);
+        // A view that is read meanwhile knows them.
+        let stores = Stores::default();
+        let auth = stores.auth(&bench.state, &AgentId::main(), &|dir| bench.recorder.pending(dir)).unwrap();
+        assert_eq!(auth.view.profiles.usage(&ProfileId::new("p:a")).unwrap().last_used_ms, Some(3000.0));
+        bench.record("p:b", 4000, limited()).unwrap();
+        assert_eq!(bench.on_disk("p:a", "lastUsed"), Some(3000.0));
+        assert!(bench.on_disk("p:b", "cooldownUntil").is_some());
+        assert!(bench.recorder.pending(&bench.dir).is_empty());
+        let auth = stores.auth(&bench.state, &AgentId::main(), &|dir| bench.recorder.pending(dir)).unwrap();
+        assert_eq!(auth.view.profiles.usage(&ProfileId::new("p:b")).unwrap().error_count, 1, "a changed file is read");
+    }
+
+    #[test]
+    fn what_happened_stays_in_its_order() {
+        let bench = Bench::new(Recording::Batched);
+        bench.record("p:a", 1000, What::Used).unwrap();
+        bench.record("p:a", 2000, limited()).unwrap();
+        bench.record("p:a", 3000, What::Used).unwrap();
+        run(bench.recorder.flush()).unwrap();
+        assert_eq!((bench.on_disk("p:a", "lastUsed"), bench.on_disk("p:a", "cooldownUntil")), (Some(3000.0), None));
+        bench.record("p:a", 4000, What::Used).unwrap();
+        bench.record("p:a", 5000, limited()).unwrap();
+        assert_eq!(bench.on_disk("p:a", "lastUsed"), Some(4000.0));
+        assert!(bench.on_disk("p:a", "cooldownUntil").is_some());
+    }
+
+    #[test]
+    fn a_success_that_comes_late_leaves_a_later_failure_alone() {
+        let bench = Bench::new(Recording::Batched);
+        let stores = Stores::default();
+        bench.record("p:a", 9000, limited()).unwrap();
+        let view = |stores: &Stores| stores.auth(&bench.state, &AgentId::main(), &|_| Vec::new()).unwrap();
+        view(&stores);
+        stores.used(&bench.dir, &Pending { profile: ProfileId::new("p:a"), at: Timestamp::from_ms(8000) });
+        let auth = view(&stores);
+        let stats = auth.view.profiles.usage(&ProfileId::new("p:a")).unwrap();
+        assert_eq!((stats.last_used_ms, stats.error_count), (Some(8000.0), 1));
+        assert!(stats.cooldown_until_ms.is_some());
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_written_loses_nothing() {
+        let bench = Bench::new(Recording::Batched);
+        bench.record("p:a", 1000, What::Used).unwrap();
+        std::fs::write(bench.path(), "{ broken").unwrap();
+        assert!(bench.record("p:b", 2000, limited()).is_err());
+        assert_eq!(std::fs::read_to_string(bench.path()).unwrap(), "{ broken");
+        std::fs::write(bench.path(), STORE).unwrap();
+        run(bench.recorder.flush()).unwrap();
+        assert_eq!(bench.on_disk("p:a", "lastUsed"), Some(1000.0));
+        assert!(bench.on_disk("p:b", "cooldownUntil").is_some());
+        assert!(bench.home.path().exists());
+    }
+
+    #[test]
+    fn a_profile_of_another_store_is_left_alone() {
+        let bench = Bench::new(Recording::AtOnce);
+        bench.record("p:nowhere", 1000, What::Used).unwrap();
+        assert_eq!(bench.on_disk("p:nowhere", "lastUsed"), None);
+        let stores = Stores::default();
+        let view = || stores.auth(&bench.state, &AgentId::main(), &|_| Vec::new()).unwrap();
+        let before = view();
+        stores.used(
+            &bench.home.path().join("elsewhere"),
+            &Pending { profile: ProfileId::new("p:a"), at: Timestamp::from_ms(1) },
+        );
+        assert!(Arc::ptr_eq(&before, &view()), "the view of an unchanged store is used again");
+    }
+}

@@ -23,7 +23,7 @@ Exit codes: 0 ended by a signal, 1 it could not be started.
 SIGHUP reads config, variables and stores again; SIGTERM and Ctrl-C finish the answers under way, a second one does not.
 Guide: docs/gateway.md";
 
-/// Options that both commands have.
+/// Serve the models to programs on this machine that speak to OpenAI or Anthropic.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXITS)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line, by its name")]
