@@ -5,9 +5,13 @@
 //! followed by the next credential, as the rules of `auth-core` decide. What happens is told in the [`Answer`] or the
 //! [`TurnError`], without secrets.
 //!
+//! [`Conversing`] is what surrounds a turn in a session: commands in the message, the pin, what is kept. [`Server`] answers
+//! clients of the Chat Completions API through both, and passes on those of the Messages API byte for byte.
+//!
 //! # Limitations
 //!
-//! Text only: no tools, no images. Bedrock is not among the APIs of a conversation.
+//! Conversations are text only: no tools, no images. Bedrock is not among the APIs of a conversation. The server has its
+//! proxies and certificates from its start; a changed included file counts after a reload that is asked for.
 #![deny(missing_docs)]
 
 #[cfg(doctest)]

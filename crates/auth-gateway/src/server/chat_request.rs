@@ -10,6 +10,9 @@ use super::catalogue::agent_named;
 use super::refusal::Refusal;
 use crate::conversing::new_id;
 
+/// The longest name of a session, in bytes.
+const LONGEST_KEY: usize = 512;
+
 /// A request, understood.
 #[derive(Debug)]
 pub(crate) struct ChatRequest {
@@ -73,6 +76,9 @@ impl ChatRequest {
             return Err(Refusal::invalid(format!("Unknown agent '{agent}'.")));
         }
         let user = body.get("user").and_then(Value::as_str).map(str::trim).filter(|user| !user.is_empty());
+        if user.is_some_and(|user| user.len() > LONGEST_KEY || user.chars().any(char::is_control)) {
+            return Err(Refusal::invalid(format!("Invalid `user`: one line of at most {LONGEST_KEY} bytes.")));
+        }
         let key = key.or_else(|| user.map(|user| format!("agent:{agent}:openai-user:{user}")));
         let (system, messages) = conversation(body.get("messages"))?;
         let limit = body.get("max_completion_tokens").or_else(|| body.get("max_tokens")).and_then(Value::as_u64);
@@ -101,7 +107,7 @@ fn agent_of_key(key: &str, config: &Config) -> Result<AgentId, Refusal> {
     let rest = key.strip_prefix("agent:").ok_or_else(invalid)?;
     let (agent, name) = rest.split_once(':').ok_or_else(invalid)?;
     let id = AgentId::normalise(agent);
-    let fits = id.as_str() == agent && !name.trim().is_empty() && key.len() <= 512;
+    let fits = id.as_str() == agent && !name.trim().is_empty() && key.len() <= LONGEST_KEY;
     if !fits || key.chars().any(char::is_control) || !config.known_agents().contains(&id) {
         return Err(invalid());
     }
@@ -206,6 +212,9 @@ mod tests {
         for bad in ["agent:nope:x", "main", "agent:ops:", "agent:OPS:x"] {
             let error = read(&[("x-openclaw-session-key", bad)], &json!({"messages": hi})).unwrap_err();
             assert!(error.starts_with("Invalid `x-openclaw-session-key`"), "{error}");
+        }
+        for bad in ["a\nb".to_owned(), "x".repeat(513)] {
+            assert!(read(&[], &json!({"user": bad, "messages": hi})).unwrap_err().starts_with("Invalid `user`"));
         }
         assert!(
             read(&[("x-openclaw-agent-id", "nope")], &json!({"messages": hi})).unwrap_err().contains("Unknown agent")

@@ -38,7 +38,10 @@ pub(crate) async fn run(listener: TcpListener, shared: &Arc<Shared>, mut control
     loop {
         tokio::select! {
             said = control.recv() => match said {
-                Some(Control::Reload) => reload(shared, "asked for").await,
+                Some(Control::Reload) => {
+                    let shared = Arc::clone(shared);
+                    tokio::spawn(async move { reload(&shared, "asked for").await });
+                }
                 Some(Control::Shutdown) | None => break,
             },
             _ = tick.tick() => look(shared),
@@ -122,6 +125,8 @@ fn look(shared: &Arc<Shared>) {
 
 /// Reads everything again.
 async fn reload(shared: &Arc<Shared>, why: &str) {
+    // One after the other, so that what was read last is what counts.
+    let _turn = shared.reloading.lock().await;
     let own = Arc::clone(shared);
     let result = tokio::task::spawn_blocking(move || own.live.reload()).await;
     match result {

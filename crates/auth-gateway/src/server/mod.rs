@@ -139,6 +139,7 @@ pub(crate) struct Shared {
     pub(crate) guesses: access::Guesses,
     pub(crate) turns: Arc<Semaphore>,
     pub(crate) began_ms: i64,
+    pub(crate) reloading: tokio::sync::Mutex<()>,
     log: Log,
 }
 
@@ -179,6 +180,7 @@ impl Server {
             guesses: access::Guesses::default(),
             turns: Arc::new(Semaphore::new(limits.turns)),
             began_ms: Engine::now().as_ms(),
+            reloading: tokio::sync::Mutex::default(),
             log: settings.log,
         };
         Ok(Self { listener, address, shared: Arc::new(shared) })

@@ -8,8 +8,8 @@ use std::time::Duration;
 use auth_core::Secret;
 use auth_core::config::edit::object_at;
 use auth_gateway::{
-    Access, AccessMode, AccessProblem, AccessSettings, Control, Engine, EngineSettings, Recording, Server, ServerError,
-    ServerLimits, ServerSettings,
+    Access, AccessMode, AccessProblem, AccessSettings, Control, Engine, EngineSettings, Log, Recording, Server,
+    ServerError, ServerLimits, ServerSettings,
 };
 use auth_store::{ConfigWriter, Host, Run, random_bytes};
 use serde_json::json;
@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use super::Session;
 use super::online::Online;
+use crate::args::LogLevel;
 use crate::failure::Failure;
 use crate::output::{print_text, remark};
 use crate::serve_args::Serve;
@@ -76,7 +77,7 @@ pub(crate) fn run(open: &dyn Fn() -> Result<Session, Failure>, form: Form, args:
         always_on: form == Form::Models || args.openai,
         agent_less: args.agent_less,
         limits: limits(args),
-        log: Arc::new(remark),
+        log: log(session.log_level),
     };
     let online = Online::open(&session)?;
     let clients = online.clients.clone().keeping_connections().map_err(Failure::new)?;
@@ -101,6 +102,16 @@ pub(crate) fn run(open: &dyn Fn() -> Result<Session, Failure>, form: Form, args:
     // What was begun on other threads, such as a refresh, is finished: dropping the runtime waits for it.
     drop(runtime);
     ended
+}
+
+/// Where log lines go: those of requests with `--log-level info`, warnings with `warn`.
+fn log(level: LogLevel) -> Log {
+    Arc::new(move |line| {
+        let needed = if line.starts_with("[gateway]") { LogLevel::Info } else { LogLevel::Warn };
+        if level >= needed {
+            remark(line);
+        }
+    })
 }
 
 fn bind(word: Option<&str>) -> Result<IpAddr, Failure> {

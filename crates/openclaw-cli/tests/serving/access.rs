@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use serde_json::json;
 
 use super::gateway::{Gateway, TOKEN, chat_request, head, read_answer};
+use super::sandbox::Sandbox;
 use super::{GOOD, hi, home, provider};
 
 #[test]
@@ -231,4 +232,39 @@ fn a_token_is_made_kept_and_never_shown() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.contains("gateway.auth.token") && !stderr.contains(token) && !line.contains(token), "{stderr}");
     assert_eq!(json!(config["gateway"]["auth"].as_object().unwrap().len()), 1);
+}
+
+#[test]
+fn secrets_of_the_command_line_and_of_a_file_open_and_are_not_shown() {
+    let server = provider();
+    let secret = "sk-test-argument-Vb6Nm3Qw8Er";
+    let sandbox = home(&server).file("password", format!("{secret}\n"));
+    let file = sandbox.path("password").display().to_string();
+    for (arguments, warns) in [
+        (vec!["--token", secret], true),
+        (vec!["--auth", "password", "--password", secret], true),
+        (vec!["--password-file", file.as_str()], false),
+    ] {
+        // Ours, although another program is named.
+        let config = std::fs::read(sandbox.path(".openclaw/openclaw.json")).unwrap();
+        let home = Sandbox::new().env("OPENCLAW_UPSTREAM", "/bin/false").file(".openclaw/openclaw.json", config);
+        let gateway = Gateway::owning(home, &arguments);
+        let with = |secret: &str| {
+            gateway.raw(&head("GET", "/v1/models", &format!("Authorization: Bearer {secret}\r\n"), None)).status
+        };
+        assert_eq!((with(secret), with(TOKEN)), (200, 401), "{arguments:?}");
+        gateway.wait_until_said("GET /v1/models 401");
+        let said = gateway.said();
+        assert_eq!(said.contains("other users of this machine can see"), warns, "{said}");
+        assert!(!said.contains(secret), "{said}");
+    }
+}
+
+#[test]
+fn the_log_can_be_silent() {
+    let sandbox = home(&provider());
+    let gateway = Gateway::command(&sandbox, &["--log-level", "error", "models", "serve", "--port", "0", "--json"]);
+    assert_eq!(gateway.get("/v1/models").status, 200);
+    assert_eq!(gateway.raw(&head("GET", "/healthz", "", None)).status, 200);
+    assert!(!gateway.said().contains("GET"), "{}", gateway.said());
 }
