@@ -3,6 +3,7 @@
 
 mod arrows;
 mod bench;
+mod bench_gateway;
 mod ci;
 mod generate;
 mod proof;
@@ -20,6 +21,7 @@ Tasks of this project: cargo xtask <task>
   ci                                 everything that must pass: format, lints, structure, generated files, tests, docs
   conformance [--bin PATH] [AREA]    recorded behaviour, against this program or another
   bench                              time, memory and size of whole commands, beside /bin/true
+  bench gateway [--bin PATH]         what the gateway adds to a request, and its memory
   proof [kill [N]|race|doctor [[kill] N]|single-flight [N]] [--bin PATH]
                                      killed in the middle of writes, many writers at once, repairs of broken states,
                                      many processes that find one login expired
@@ -46,6 +48,8 @@ fn run(words: &[&str]) -> Result<()> {
         ["ci"] => ci::run(&shell, &root),
         ["conformance", rest @ ..] => conformance(&shell, rest),
         ["bench"] => bench::run(&shell, &root),
+        ["bench", "gateway"] => bench_gateway::run(&shell, &root, None),
+        ["bench", "gateway", "--bin", path] => bench_gateway::run(&shell, &root, Some(path)),
         ["proof", rest @ ..] => proof::run(&shell, &root, rest),
         ["gen"] => generate::run(&root, false),
         ["gen", "--check"] => generate::run(&root, true),

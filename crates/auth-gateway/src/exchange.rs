@@ -112,7 +112,7 @@ impl ModelRun<'_> {
                         provider: self.model.provider_id().to_string(),
                         model: self.model.model.clone(),
                         used: tried.used(),
-                        head: reply.head(),
+                        head: reply.head().clone(),
                     };
                     out.send(Piece::Begun(Box::new(begun))).await.map_err(|_| Failure::NobodyListens)?;
                 }
