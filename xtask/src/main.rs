@@ -4,6 +4,7 @@
 mod api;
 mod arrows;
 mod bench;
+mod bench_gateway;
 mod ci;
 mod deny;
 mod dist;
@@ -28,6 +29,7 @@ Tasks of this project: cargo xtask <task>
   ci                                 everything that must pass: format, lints, structure, generated files, tests, docs
   conformance [--bin PATH] [AREA]    recorded behaviour, against this program or another
   bench                              time, memory and size of whole commands, beside /bin/true
+  bench gateway [--bin PATH]         what the gateway adds to a request, and its memory
   proof [reads|kill [N]|race|doctor [[kill] N]|single-flight [N]] [--bin PATH]
                                      reading that never writes, connects or starts anything, killed in the middle of writes, many writers at once, repairs of broken states,
                                      many processes that find one login expired
@@ -65,6 +67,8 @@ fn run(words: &[&str]) -> Result<()> {
         ["ci"] => ci::run(&shell, &root),
         ["conformance", rest @ ..] => conformance(&shell, rest),
         ["bench"] => bench::run(&shell, &root),
+        ["bench", "gateway"] => bench_gateway::run(&shell, &root, None),
+        ["bench", "gateway", "--bin", path] => bench_gateway::run(&shell, &root, Some(path)),
         ["proof", rest @ ..] => proof::run(&shell, &root, rest),
         ["api", rest @ ..] => api::run(&shell, &root, rest),
         ["gen"] => generate::run(&shell, &root, false),

@@ -11,9 +11,9 @@ use std::error::Error;
 use std::sync::Arc;
 
 use auth_core::{AgentId, Environment, ModelRef};
-use auth_gateway::{Engine, EngineSettings, Turn};
+use auth_gateway::{Engine, EngineSettings, Payload, Recording, Turn};
 use auth_oauth::Endpoints;
-use auth_probe::wire::{Message, Role};
+use auth_probe::wire::{Conversation, Message, Role};
 use auth_probe::{Clients, Proxies};
 use auth_store::{MapHost, State};
 use axum::extract::State as Shared;
@@ -33,6 +33,8 @@ struct Service {
 /// The handler: one model turn.
 async fn ask(Shared(service): Shared<Arc<Service>>, Json(body): Json<Value>) -> (StatusCode, Json<Value>) {
     let text = body["text"].as_str().unwrap_or_default().to_owned();
+    let messages = [Message { role: Role::User, text }];
+    let said = Conversation { system: "Answer in one word.", messages: &messages, max_tokens: Some(64) };
     let turn = Turn {
         state: &service.state,
         agent: &AgentId::main(),
@@ -40,12 +42,11 @@ async fn ask(Shared(service): Shared<Arc<Service>>, Json(body): Json<Value>) -> 
         chosen: false,
         no_fallback: false,
         pin: None,
-        system: "Answer in one word.",
-        messages: &[Message { role: Role::User, text }],
-        max_tokens: Some(64),
+        payload: Payload::Conversation(said),
+        // A channel here gets the answer in pieces, for services that stream.
+        out: None,
     };
-    // `on_text` gets the answer in pieces, for services that stream.
-    match service.engine.run(&turn, &mut |_| {}).await {
+    match service.engine.run(&turn).await {
         Ok(answer) => (StatusCode::OK, Json(json!({ "answer": answer.text, "credential": answer.used.source }))),
         // The message holds no secret.
         Err(error) => (StatusCode::BAD_GATEWAY, Json(json!({ "error": error.message }))),
@@ -91,7 +92,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let host = MapHost::new(&home_text).file(&format!("{home_text}/.openclaw/openclaw.json"), config.to_string());
 
     let clients = Clients::new(None, &Proxies::of(&Environment::from_process([])))?;
-    let settings = EngineSettings { clients, endpoints: Endpoints::default(), user_agent: "my-service/1.0" };
+    let settings = EngineSettings {
+        clients,
+        endpoints: Endpoints::default(),
+        user_agent: "my-service/1.0",
+        recording: Recording::AtOnce,
+    };
     let service = Service {
         engine: Arc::new(Engine::new(settings)),
         state: Arc::new(State::load(&host, None)?),

@@ -22,11 +22,7 @@ pub(crate) struct Progress {
     pub(crate) notes: Vec<String>,
 }
 
-pub(crate) async fn run(
-    engine: &Arc<Engine>,
-    turn: &Turn<'_>,
-    on_text: &mut (dyn FnMut(&str) + Send),
-) -> Result<Answer, TurnError> {
+pub(crate) async fn run(engine: &Arc<Engine>, turn: &Turn<'_>) -> Result<Answer, TurnError> {
     let config = &turn.state.config;
     let models = if turn.no_fallback {
         vec![turn.model.clone()]
@@ -45,7 +41,7 @@ pub(crate) async fn run(
         };
         let has_more = at + 1 < models.len();
         let run = ModelRun { engine, turn, model, place, has_fallback: configured || has_more };
-        match run.run(&mut progress, on_text).await {
+        match run.run(&mut progress).await {
             Ok(mut answer) => {
                 answer.attempts = progress.requests;
                 answer.notes = progress.notes;
@@ -76,7 +72,7 @@ pub(crate) async fn run(
             Err(ModelEnd::Skipped(attempted)) => failed.push(*attempted),
         }
     }
-    Err(summary(turn, &models, failed, last, progress))
+    Err(summary(engine, turn, &models, failed, last, progress))
 }
 
 fn is_missing(attempted: &Attempted) -> bool {
@@ -85,13 +81,14 @@ fn is_missing(attempted: &Attempted) -> bool {
 
 /// The error of a turn that nothing answered.
 fn summary(
+    engine: &Engine,
     turn: &Turn<'_>,
     models: &[ModelRef],
     failed: Vec<Attempted>,
     last: Option<TurnErrorKind>,
     progress: Progress,
 ) -> TurnError {
-    let soonest_end_ms = soonest(turn, models);
+    let soonest_end_ms = soonest(engine, turn, models);
     let final_attempt = failed.last().cloned();
     let kind = last.unwrap_or(TurnErrorKind::Failed);
     let mut message = match (last, failed.as_slice()) {
@@ -131,8 +128,8 @@ fn summary(
 }
 
 /// When the first profile of all models is back.
-fn soonest(turn: &Turn<'_>, models: &[ModelRef]) -> Option<f64> {
-    let auth = Engine::auth(turn).ok()?;
+fn soonest(engine: &Engine, turn: &Turn<'_>, models: &[ModelRef]) -> Option<f64> {
+    let auth = engine.auth(turn.state, turn.agent).ok()?;
     let situation = Situation { now: Engine::now(), ..turn.state.situation(&auth) };
     let ends = models.iter().filter_map(|model| {
         let provider = model.provider_id();

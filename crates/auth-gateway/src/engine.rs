@@ -14,13 +14,16 @@ use auth_oauth::{
     Access, CopilotToken, CopilotTokens, Endpoints, Need, OAuthError, ProviderSettings, RefreshMemory, Refresher,
     Subject,
 };
-use auth_probe::wire::Message;
-use auth_probe::{Clients, Interrupt, Network};
+use auth_probe::wire::{Conversation, ForwardedMessages};
+use auth_probe::{Clients, Interrupt, Network, ReplyHead};
 use auth_store::secrets::{ExecPolicy, Resolver};
-use auth_store::{AgentAuth, Host, RealHost, State};
+use auth_store::{AgentAuth, Host, RealHost, State, UnknownAgent};
+use bytes::Bytes;
+use tokio::sync::mpsc;
 
-use crate::outcome::{Answer, TurnError};
-use crate::recorder::{Mark, Recorder};
+use crate::outcome::{Answer, TurnError, Used};
+use crate::recorder::{Mark, Recorder, Recording, What};
+use crate::stores::{Pending, Stores};
 
 /// How long a key that was limited is tried last, in milliseconds (spec 07 section 2.5).
 const LIMITED_MS: i64 = 30_000;
@@ -43,6 +46,8 @@ pub struct EngineSettings {
     pub endpoints: Endpoints,
     /// Names this program to the other side.
     pub user_agent: &'static str,
+    /// When a success is written down.
+    pub recording: Recording,
 }
 
 /// Runs turns. Shared by every turn of a process.
@@ -50,6 +55,7 @@ pub struct EngineSettings {
 pub struct Engine {
     pub(crate) settings: EngineSettings,
     recorder: Recorder,
+    stores: Stores,
     memory: RefreshMemory,
     throttle: Mutex<HashMap<(PathBuf, String), i64>>,
     limited: Mutex<HashMap<Fingerprint, i64>>,
@@ -71,20 +77,52 @@ pub struct Turn<'a> {
     pub no_fallback: bool,
     /// The profile that the session is bound to.
     pub pin: Option<SessionPin>,
-    /// The system prompt.
-    pub system: &'a str,
-    /// The conversation, the newest message last.
-    pub messages: &'a [Message],
-    /// The longest answer in tokens; none leaves it to the provider.
-    pub max_tokens: Option<u32>,
+    /// What is asked.
+    pub payload: Payload<'a>,
+    /// Who gets the answer as it comes. When nobody listens any more, the turn ends.
+    pub out: Option<&'a mpsc::Sender<Piece>>,
+}
+
+/// What is asked of a model.
+#[derive(Clone, Copy, Debug)]
+pub enum Payload<'a> {
+    /// A conversation, in the format of whichever API the model has.
+    Conversation(Conversation<'a>),
+    /// What a client of the Anthropic Messages API sent; the answer is passed on as bytes.
+    Forwarded(ForwardedMessages<'a>),
+}
+
+/// A part of an answer under way.
+#[derive(Clone, Debug)]
+pub enum Piece {
+    /// The first byte has come: from now on nobody else answers.
+    Begun(Box<Begun>),
+    /// Text of a conversation.
+    Text(String),
+    /// Bytes that are passed on.
+    Bytes(Bytes),
+}
+
+/// Who answers.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    /// The provider.
+    pub provider: String,
+    /// The model.
+    pub model: String,
+    /// The credential.
+    pub used: Used,
+    /// What stands before bytes that are passed on.
+    pub head: ReplyHead,
 }
 
 impl Engine {
     /// An engine that remembers nothing yet.
     pub fn new(settings: EngineSettings) -> Self {
         Self {
+            recorder: Recorder::new(settings.recording),
             settings,
-            recorder: Recorder::default(),
+            stores: Stores::default(),
             memory: RefreshMemory::default(),
             throttle: Mutex::default(),
             limited: Mutex::default(),
@@ -92,17 +130,13 @@ impl Engine {
         }
     }
 
-    /// Runs a turn. `on_text` gets the text as it comes.
+    /// Runs a turn.
     ///
     /// # Errors
     ///
     /// When nothing that could be tried gave an answer.
-    pub async fn run(
-        self: &Arc<Self>,
-        turn: &Turn<'_>,
-        on_text: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<Answer, TurnError> {
-        crate::chain::run(self, turn, on_text).await
+    pub async fn run(self: &Arc<Self>, turn: &Turn<'_>) -> Result<Answer, TurnError> {
+        crate::chain::run(self, turn).await
     }
 
     /// The time.
@@ -110,9 +144,13 @@ impl Engine {
         RealHost.now()
     }
 
-    /// What the agent sees now.
-    pub(crate) fn auth(turn: &Turn<'_>) -> Result<AgentAuth, String> {
-        turn.state.agent_auth(Some(turn.agent.as_str()), &RealHost).map_err(|error| error.to_string())
+    /// What an agent sees now. Its stores are read only when they have changed.
+    ///
+    /// # Errors
+    ///
+    /// When the config has no such agent.
+    pub fn auth(&self, state: &Arc<State>, agent: &AgentId) -> Result<Arc<AgentAuth>, UnknownAgent> {
+        self.stores.auth(state, agent, &|dir| self.recorder.pending(dir))
     }
 
     /// What the references of a provider resolve to; asking for a turn is consent to run programs.
@@ -151,13 +189,26 @@ impl Engine {
         known
     }
 
-    /// Forgets what references resolved to, after a reload.
-    pub fn forget_references(&self) {
+    /// Forgets what was read and what references resolved to, after a reload.
+    pub fn forget(&self) {
         self.refs.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.stores.forget();
+    }
+
+    /// Writes the successes that wait.
+    ///
+    /// # Errors
+    ///
+    /// Why a store could not be written; what waits for it goes on waiting.
+    pub async fn flush(&self) -> Result<(), String> {
+        self.recorder.flush().await
     }
 
     /// Records what happened to a profile in the store that holds it.
     pub(crate) async fn record(&self, state: &Arc<State>, dir: &Path, mark: Mark) -> Result<(), String> {
+        if matches!(mark.what, What::Used) {
+            self.stores.used(dir, &Pending { profile: mark.profile.clone(), at: mark.at });
+        }
         self.recorder.record(state, dir, mark).await
     }
 

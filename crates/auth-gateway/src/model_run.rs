@@ -4,20 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_core::failure::Reason;
 use auth_core::fallback::{self, Admission, Cooling, Place};
-use auth_core::probe::{Endpoint, HeaderText};
+use auth_core::probe::Endpoint;
 use auth_core::rotation::{Attempt, GivenUp, Outcome, Pool, Record, Step, after, attempts_max, status_of};
 use auth_core::session::PinSource;
 use auth_core::{FailureReason, ModelRef, Owner, ProfileId, ProviderId, Secret, Situation, unavailable_reason};
 use auth_core::{host_of, provider, soonest_end};
 use auth_oauth::Need;
-use auth_probe::wire::Conversation;
-use auth_probe::{JobSettings, Replied, Reply, ReplyFailure, chat_job, copilot_api};
+use auth_probe::{Replied, ReplyFailure};
 
 use crate::candidates::{Candidates, NoCandidates, Preferred, Tried, candidates, static_secret};
 use crate::chain::Progress;
 use crate::engine::{Engine, Turn};
+use crate::exchange::Failure;
 use crate::outcome::{Answer, Attempted, TurnError, TurnErrorKind, Used};
 use crate::recorder::{Mark, What};
 
@@ -44,13 +43,13 @@ pub(crate) struct ModelRun<'a> {
 }
 
 /// What is known about the model and its provider at the beginning.
-struct Ground {
-    provider: ProviderId,
-    endpoint: Endpoint,
+pub(crate) struct Ground {
+    pub(crate) provider: ProviderId,
+    pub(crate) endpoint: Endpoint,
     dir: PathBuf,
     candidates: Candidates,
     ready: Vec<bool>,
-    redactor: auth_core::secrets::Redactor,
+    pub(crate) redactor: auth_core::secrets::Redactor,
     /// The secrets that could be read at once, by place.
     secrets: Vec<Option<Result<Option<Secret>, String>>>,
     /// The candidate whose token was renewed after a refusal.
@@ -58,11 +57,7 @@ struct Ground {
 }
 
 impl ModelRun<'_> {
-    pub(crate) async fn run(
-        &self,
-        progress: &mut Progress,
-        on_text: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<Answer, ModelEnd> {
+    pub(crate) async fn run(&self, progress: &mut Progress) -> Result<Answer, ModelEnd> {
         let mut ground = self.ground(progress).await?;
         let policy = self.turn.state.config.rotations;
         let (mut overloads, mut limits) = (0, 0);
@@ -88,7 +83,7 @@ impl ModelRun<'_> {
                     continue;
                 }
             };
-            let failure = match self.ask(&ground, &tried, credential.as_ref(), on_text).await {
+            let failure = match self.ask(&ground, &tried, credential.as_ref()).await {
                 Ok((text, replied)) => {
                     self.remember(&ground, &tried, credential.as_ref(), What::Used, progress).await;
                     return Ok(self.answer(&tried, text, replied));
@@ -97,6 +92,10 @@ impl ModelRun<'_> {
                     let attempted = self.attempted(Some(&tried), &failure);
                     progress.requests.push((*attempted).clone());
                     return Err(stop(&attempted));
+                }
+                Err(Failure::NobodyListens) => {
+                    let error = TurnError::new(TurnErrorKind::Cancelled, "The client went away.");
+                    return Err(ModelEnd::Stop(Box::new(error)));
                 }
                 Err(Failure::BeforeText(failure)) => failure,
             };
@@ -163,7 +162,7 @@ impl ModelRun<'_> {
     async fn ground(&self, progress: &mut Progress) -> Result<Ground, ModelEnd> {
         let provider = self.model.provider_id();
         let failed = |error: String| ModelEnd::Failed(self.without_request(error, FailureReason::Auth));
-        let auth = Engine::auth(self.turn).map_err(&failed)?;
+        let auth = self.engine.auth(self.turn.state, self.turn.agent).map_err(|error| failed(error.to_string()))?;
         let now = Engine::now();
         let situation = Situation { now, ..self.turn.state.situation(&auth) };
         let refs = self.engine.refs(&situation, self.turn, &provider).await;
@@ -300,85 +299,6 @@ impl ModelRun<'_> {
         access.map(|access| access.token).map_err(|error| error.message)
     }
 
-    /// Makes one request; once more when the connection broke before anything had come.
-    async fn ask(
-        &self,
-        ground: &Ground,
-        tried: &Tried,
-        credential: Option<&Secret>,
-        on_text: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<(String, Replied), Failure> {
-        let before = |reason, message: String| {
-            Failure::BeforeText(ReplyFailure {
-                reason,
-                message,
-                status: None,
-                code: None,
-                retry_after_ms: None,
-                broke_early: false,
-            })
-        };
-        let mut endpoint = ground.endpoint.clone();
-        let mut exchanged = None;
-        if ground.provider.as_str() == "github-copilot" && !ground.is_login_of(tried) {
-            let github = credential.ok_or_else(|| before(Some(Reason::Auth), "no GitHub token".to_owned()))?;
-            let token = self.engine.copilot(self.turn, github).await.map_err(|error| {
-                let reason = match error.status {
-                    Some(401 | 403 | 404) => Some(Reason::Auth),
-                    Some(429) => Some(Reason::RateLimit),
-                    Some(_) => None,
-                    None => Some(Reason::Network),
-                };
-                before(reason, error.message)
-            })?;
-            let usual = provider::find("github-copilot").and_then(|info| info.base_url);
-            if Some(endpoint.base_url.as_str()) == usual {
-                endpoint.base_url.clone_from(&token.base_url);
-            }
-            if endpoint.api == "github-copilot" {
-                copilot_api(&self.model.model).clone_into(&mut endpoint.api);
-            }
-            let agent = self.engine.settings.user_agent.to_owned();
-            endpoint.headers.push(("editor-version".to_owned(), HeaderText::Plain(agent)));
-            exchanged = Some(token.token);
-        }
-        let credential = exchanged.as_ref().or(credential);
-        let settings = JobSettings {
-            max_tokens: 0,
-            free: false,
-            user_agent: self.engine.settings.user_agent,
-            session_id: "turn",
-            environment: &self.turn.state.environment,
-            account_id: None,
-            now_ms: Engine::now().as_ms(),
-        };
-        let conversation =
-            Conversation { system: self.turn.system, messages: self.turn.messages, max_tokens: self.turn.max_tokens };
-        let mut broke = false;
-        let mut reply = loop {
-            let job =
-                chat_job(ground.provider.as_str(), &self.model.model, &endpoint, credential, &conversation, settings)
-                    .map_err(|(reason, text)| before(Some(reason), text))?;
-            match Reply::open(job, &self.engine.settings.clients, &ground.redactor).await {
-                Ok(reply) => break reply,
-                Err(failure) if failure.broke_early && !broke => broke = true,
-                Err(failure) => return Err(Failure::BeforeText(failure)),
-            }
-        };
-        let mut text = String::new();
-        loop {
-            match reply.next().await {
-                Ok(Some(piece)) => {
-                    on_text(&piece);
-                    text.push_str(&piece);
-                }
-                Ok(None) => return Ok((text, reply.ended())),
-                Err(failure) if text.is_empty() => return Err(Failure::BeforeText(failure)),
-                Err(failure) => return Err(Failure::AfterText(failure)),
-            }
-        }
-    }
-
     async fn remember(
         &self,
         ground: &Ground,
@@ -497,14 +417,6 @@ fn warn_of_other_host(found: &Candidates, provider: &ProviderId, endpoint: &Endp
     }
 }
 
-/// A request that failed.
-enum Failure {
-    /// Nothing had been shown.
-    BeforeText(ReplyFailure),
-    /// The user has seen the beginning, so that nothing else can be tried.
-    AfterText(ReplyFailure),
-}
-
 impl Ground {
     fn next_ready(&self, at: usize) -> Option<usize> {
         self.ready.iter().enumerate().skip(at + 1).find(|(_, ready)| **ready).map(|(at, _)| at)
@@ -515,7 +427,7 @@ impl Ground {
         matches!(self.secrets.get(at), Some(Some(Ok(None))))
     }
 
-    fn is_login_of(&self, tried: &Tried) -> bool {
+    pub(crate) fn is_login_of(&self, tried: &Tried) -> bool {
         let Tried::Profile { id, .. } = tried else { return false };
         let at = self
             .candidates

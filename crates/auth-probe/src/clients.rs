@@ -2,11 +2,16 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use auth_core::{Environment, Fingerprint, Secret};
 use reqwest::{Certificate, Client, NoProxy, Proxy};
 
 use crate::run::chain;
+
+/// How many connections to one host wait to be used again, and for how long.
+const KEPT_PER_HOST: usize = 64;
+const KEPT: Duration = Duration::from_secs(20);
 
 /// The proxies that variables name (spec 03 section 5.1).
 #[derive(Clone, Debug, Default)]
@@ -57,6 +62,8 @@ pub struct Clients {
     proxies: Vec<Proxy>,
     /// No request leaves this machine.
     loopback_only: bool,
+    /// Connections are used again.
+    keeps: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -78,8 +85,19 @@ impl Clients {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let extra_roots = extra_roots.map(certificates).transpose()?.unwrap_or_default();
         let proxies = proxies.build()?;
-        let usual = Pair::new(&extra_roots, &proxies)?;
-        Ok(Self { usual, own: HashMap::new(), extra_roots, proxies, loopback_only: false })
+        let usual = Pair::new(&extra_roots, &proxies, false)?;
+        Ok(Self { usual, own: HashMap::new(), extra_roots, proxies, loopback_only: false, keeps: false })
+    }
+
+    /// The same clients, which use a connection again: for a process that makes many requests. Whoever uses them
+    /// repeats a request that broke before an answer had come.
+    ///
+    /// # Errors
+    ///
+    /// When TLS cannot be set up.
+    pub fn keeping_connections(self) -> Result<Self, String> {
+        let usual = Pair::new(&self.extra_roots, &self.proxies, true)?;
+        Ok(Self { usual, own: HashMap::new(), keeps: true, ..self })
     }
 
     /// The same clients, which refuse every model API request that would leave this machine (spec 04 section 8).
@@ -100,7 +118,7 @@ impl Clients {
     /// When they cannot be read, or TLS cannot be set up.
     pub fn trust(&mut self, ca: &Secret) -> Result<(), String> {
         let roots = [self.extra_roots.clone(), certificates(ca.reveal().as_bytes())?].concat();
-        self.own.insert(ca.fingerprint(), Pair::new(&roots, &self.proxies)?);
+        self.own.insert(ca.fingerprint(), Pair::new(&roots, &self.proxies, self.keeps)?);
         Ok(())
     }
 
@@ -118,14 +136,15 @@ pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, String> {
 }
 
 impl Pair {
-    fn new(extra_roots: &[Certificate], proxies: &[Proxy]) -> Result<Self, String> {
+    fn new(extra_roots: &[Certificate], proxies: &[Proxy], keeps: bool) -> Result<Self, String> {
         let build = |proxies: &[Proxy], system_roots: bool| {
             let mut builder = Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
                 .http1_only()
                 .referer(false)
                 // A server may end a connection that waits; what was sent on it then would get no verdict.
-                .pool_max_idle_per_host(0)
+                .pool_max_idle_per_host(if keeps { KEPT_PER_HOST } else { 0 })
+                .pool_idle_timeout(KEPT)
                 .retry(reqwest::retry::never())
                 // Not those that only the process knows.
                 .no_proxy();

@@ -10,8 +10,8 @@ use auth_oauth::Claims;
 use crate::clients::{certificates, host_address, is_localhost};
 use crate::run::Job;
 use crate::wire::{
-    ApiKind, AwsCredentials, Conversation, FreeCheck, Request, Target, Value, chat_request, free_request, live_request,
-    region_of, sign,
+    ApiKind, AwsCredentials, Conversation, ForwardedMessages, FreeCheck, Request, Target, Value, chat_request,
+    forwarded_request, free_request, live_request, region_of, sign,
 };
 
 /// What all requests of a run share.
@@ -82,6 +82,29 @@ pub fn chat_job(
         let request = chat_request(target, conversation).ok_or_else(|| {
             let text = format!("conversations over {} are not part of this program", target.kind.as_str());
             (Reason::UnsupportedProbe, text)
+        })?;
+        Ok((request, None))
+    };
+    made(provider, Some(model), endpoint, credential, false, settings, &make)
+}
+
+/// Makes the request that passes on the body of an Anthropic Messages client.
+///
+/// # Errors
+///
+/// Why none can be made: the reason and what to say.
+pub fn forwarded_job(
+    provider: &str,
+    model: &str,
+    endpoint: &Endpoint,
+    credential: Option<&Secret>,
+    forwarded: ForwardedMessages<'_>,
+    settings: JobSettings<'_>,
+) -> Result<Job, (Reason, String)> {
+    let make = |target: &Target<'_>| {
+        let request = forwarded_request(target, forwarded).ok_or_else(|| {
+            let text = format!("{provider} speaks {}, not anthropic-messages", target.kind.as_str());
+            (Reason::Format, text)
         })?;
         Ok((request, None))
     };

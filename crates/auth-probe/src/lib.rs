@@ -24,9 +24,9 @@ mod stream;
 pub mod wire;
 
 pub use clients::{Clients, Proxies};
-pub use job::{JobSettings, chat_job, job, warning};
+pub use job::{JobSettings, chat_job, forwarded_job, job, warning};
 pub use network::{Interrupt, Network};
 pub use prepare::{Asked, Desk, copilot_api};
 pub use run::{Event, Job, Limits, LiveRow, Outcome, Preparation, Prepared, Task, reach, run, status_of};
 pub use schedule::PER_HOST_MAX;
-pub use stream::{Replied, Reply, ReplyFailure};
+pub use stream::{Replied, Reply, ReplyFailure, ReplyHead};

@@ -2,6 +2,7 @@
 
 use auth_core::failure::{Reason, Signal, classify};
 use auth_core::secrets::Redactor;
+use bytes::Bytes;
 use reqwest::Response;
 
 use crate::clients::Clients;
@@ -34,10 +35,31 @@ pub struct Replied {
     pub stop: Option<String>,
 }
 
+/// What stands before the bytes of a reply that is passed on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplyHead {
+    /// The status.
+    pub status: u16,
+    /// The headers that may be passed on: what the body is, the number of the request, the limits.
+    pub headers: Vec<(String, String)>,
+}
+
+impl ReplyHead {
+    fn of(response: &Response) -> Self {
+        let passes = |name: &str| {
+            matches!(name, "content-type" | "request-id" | "retry-after") || name.starts_with("anthropic-ratelimit-")
+        };
+        let headers = response.headers().iter().filter(|(name, _)| passes(name.as_str()));
+        let headers = headers.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
+        Self { status: response.status().as_u16(), headers: headers.collect() }
+    }
+}
+
 /// A reply under way.
 #[derive(Debug)]
 pub struct Reply {
     response: Response,
+    head: ReplyHead,
     /// Taken when the body has ended.
     reader: Option<ChatReader>,
     job: Job,
@@ -54,7 +76,7 @@ impl Reply {
     pub async fn open(job: Job, clients: &Clients, redactor: &Redactor) -> Result<Self, ReplyFailure> {
         let redactor = redactor.with(secrets_of(&job.request));
         let shown = |text: &str| redactor.redact(text).chars().take(MAX_SHOWN).collect::<String>();
-        let response = send(&job.request, clients, job.ca.as_ref()).await.map_err(|row| ReplyFailure {
+        let mut response = send(&job.request, clients, job.ca.as_ref()).await.map_err(|row| ReplyFailure {
             reason: row.reason,
             message: shown(row.error.as_deref().unwrap_or("no answer")),
             status: None,
@@ -75,7 +97,10 @@ impl Reply {
         match status {
             200..=299 => {
                 let reader = Some(ChatReader::new(job.kind));
-                Ok(Self { response, reader, job, redactor, ended: None })
+                let head = ReplyHead::of(&response);
+                // They keep the buffer alive that they were read into, as long as the reply lasts.
+                response.headers_mut().clear();
+                Ok(Self { response, head, reader, job, redactor, ended: None })
             }
             300..=399 => {
                 let row = redirected(&response);
@@ -128,6 +153,39 @@ impl Reply {
                 return Ok(Some(text));
             }
         }
+    }
+
+    /// The next bytes as they came, for somebody who reads them as the provider meant them; none when the reply is
+    /// complete.
+    ///
+    /// # Errors
+    ///
+    /// When the reply breaks off, or reports an error. The bytes of the error are not given then.
+    pub async fn next_bytes(&mut self) -> Result<Option<Bytes>, ReplyFailure> {
+        let Some(reader) = &mut self.reader else { return Ok(None) };
+        let chunk = match self.response.chunk().await {
+            Ok(chunk) => chunk,
+            Err(_) if reader.is_complete() => None,
+            Err(error) => return Err(self.broke(&chain(&error))),
+        };
+        if let Some(bytes) = &chunk {
+            reader.push(bytes);
+        }
+        if chunk.is_some() && !reader.has_failed() {
+            return Ok(chunk);
+        }
+        let reader = self.reader.take();
+        let Some((_, end, usage, stop)) = reader.map(ChatReader::finish) else { return Ok(None) };
+        if let ChatEnd::Failed(error) = end {
+            return Err(self.failed(error));
+        }
+        self.ended = Some(Replied { usage, stop });
+        Ok(None)
+    }
+
+    /// The status and those headers that somebody who gets the bytes may see.
+    pub fn head(&self) -> &ReplyHead {
+        &self.head
     }
 
     /// How the reply ended; nothing is known before it has.

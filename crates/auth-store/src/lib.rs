@@ -79,6 +79,7 @@ pub use sessions::{SessionError, SessionStore, Transcript, TranscriptMessage, da
 pub use set_aside::{SetAside, SetAsideError, set_aside};
 pub use state::{AgentAuth, Ground, State, UnknownAgent};
 pub use store_writer::{LegacyCounts, OpenStore, Run, StoreChange, StoreWriteError, StoreWriter, open_store};
+pub use variables::watched_files;
 #[cfg(any(test, feature = "test-support"))]
 #[doc(hidden)]
 pub use write_host::faulty;

@@ -24,7 +24,7 @@ pub struct StoreError {
 }
 
 /// What one agent sees, and what was wrong on the way.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct StoreView {
     /// The merged view.
     pub profiles: AuthProfiles,

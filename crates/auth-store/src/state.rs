@@ -72,7 +72,7 @@ pub struct UnknownAgent {
 }
 
 /// One agent's credentials: the only input of every report and decision about it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AgentAuth {
     /// The agent; `None` when a variable gave a directory instead.
     pub agent: Option<AgentId>,

@@ -1,7 +1,7 @@
 //! Loading the variables from every source (spec 01 section 2).
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use auth_core::provider::SHELL_ENV_EXPECTED;
 use auth_core::{Config, EmptyValue, EnvOrigin, Environment, is_refused_in_workspace, parse_dotenv, runs_code};
@@ -21,20 +21,33 @@ const SHELL_TIMEOUT_MS: u64 = 15_000;
 /// `layout` is that of the process variables alone: what a file sets does not move the files that are read.
 pub(crate) fn load_dotenv(env: &mut Environment, layout: &StateLayout, host: &dyn Host) -> Vec<String> {
     let in_process: Vec<String> = env.variables().map(|(name, _)| name.to_owned()).collect();
-    let workspace = layout.user_path(".").join(".env");
+    let [workspace, state_file, gateway_file] = dotenv_files(layout);
     // A project's file that cannot be read is skipped in silence; one of the user's own is named.
     add_file(env, &workspace, layout, host, |name| !is_refused_in_workspace(name));
 
-    let state_file = layout.state_dir().join(".env");
     let mut warnings = Vec::from_iter(add_file(env, &state_file, layout, host, |_| true));
     let default_file = layout.home().join(".openclaw").join(".env");
     if env.counting("OPENCLAW_STATE_DIR").is_none() || state_file == default_file {
-        let gateway_file = layout.home().join(".config").join("openclaw").join("gateway.env");
         warnings.extend(add_file(env, &gateway_file, layout, host, |_| true));
         warnings.extend(conflict(env, layout, &state_file, &gateway_file, &in_process));
     }
     fill_zai(env);
     warnings
+}
+
+/// The files of variables: the project's, the user's own, the gateway's.
+fn dotenv_files(layout: &StateLayout) -> [PathBuf; 3] {
+    [
+        layout.user_path(".").join(".env"),
+        layout.state_dir().join(".env"),
+        layout.home().join(".config").join("openclaw").join("gateway.env"),
+    ]
+}
+
+/// The files that a [`State`](crate::State) is made of, for those who watch them. What the config includes is not among
+/// them.
+pub fn watched_files(layout: &StateLayout) -> Vec<PathBuf> {
+    std::iter::once(layout.config_path().to_owned()).chain(dotenv_files(layout)).collect()
 }
 
 /// The second spelling of the Z.AI key stands in for the first.

@@ -6,6 +6,7 @@ use crate::doctor_args::Doctor;
 use crate::monitor_args::Monitor;
 use crate::onboard_args::{Configure, Deferred, Onboard};
 use crate::secrets_args::Secrets;
+use crate::serve_args::{Gateway, Serve};
 
 /// Which credential do your agents use, does it still work, and what to do if not.
 ///
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     Configure(Configure),
     /// One model turn, with the credential that is in charge
     Agent(AgentTurn),
+    /// The loopback gateway: agents and Anthropic models behind one address
+    Gateway(Box<Gateway>),
     /// Keys that live elsewhere: find plaintext, put references in its place, check them
     Secrets(Deferred<Secrets>),
     /// Find what is wrong with credentials and their files, and mend it
@@ -165,6 +168,8 @@ pub(crate) enum ModelsCommand {
     Fallbacks(FallbacksGroup),
     /// Models that are tried when the image model fails
     ImageFallbacks(FallbacksGroup),
+    /// Serve the models to programs on this machine that speak to OpenAI or Anthropic
+    Serve(Box<Deferred<Serve>>),
 }
 
 #[derive(Debug, Args)]

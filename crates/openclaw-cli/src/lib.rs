@@ -20,6 +20,7 @@ mod qr;
 mod render;
 mod root_options;
 mod secrets_args;
+mod serve_args;
 mod tls_check;
 mod upstream;
 

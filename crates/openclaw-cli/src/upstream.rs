@@ -18,7 +18,7 @@ const GUARD: &str = "OPENCLAW_UPSTREAM_GUARD";
 pub(crate) enum Named {
     /// One of ours: `models status`; empty when the line names none.
     Own(String),
-    /// One that this program does not have: `gateway`, `models scan`.
+    /// One that this program does not have: `channels`, `models scan`.
     Foreign(String),
 }
 
@@ -61,6 +61,11 @@ fn takes_value(at: &clap::Command, tree: &clap::Command, word: &str) -> bool {
         levels.extend(level.get_subcommands());
     }
     false
+}
+
+/// Whether another program is named.
+pub(crate) fn is_named() -> bool {
+    std::env::var_os(UPSTREAM).is_some_and(|value| !value.is_empty())
 }
 
 /// Replaces this process by the other program, with arguments and environment as they are. Returns only on failure.
@@ -150,7 +155,9 @@ mod tests {
         assert_eq!(named("oc models status --json extra"), own("models status"));
         assert_eq!(named("oc --log-level debug models --agent x auth list"), own("models auth list"));
         assert_eq!(named("oc --version"), own(""));
-        assert_eq!(named("oc gateway --dev"), foreign("gateway"));
+        assert_eq!(named("oc gateway --dev"), own("gateway"));
+        assert_eq!(named("oc gateway run --port 1"), own("gateway run"));
+        assert_eq!(named("oc gateway --port 1 status"), foreign("gateway status"));
         assert_eq!(named("oc models --agent status scan"), foreign("models scan"));
         assert_eq!(named("oc --log-level=debug models auth teleport"), foreign("models auth teleport"));
     }
@@ -160,7 +167,7 @@ mod tests {
         let tree = crate::args::Cli::command();
         assert_eq!(nearest(&tree, "model").as_deref(), Some("models"));
         assert_eq!(nearest(&tree, "models statsu").as_deref(), Some("models status"));
-        assert_eq!(nearest(&tree, "gateway"), None);
+        assert_eq!(nearest(&tree, "channels"), None);
         assert_eq!((distance("", "ab"), distance("kitten", "sitting")), (2, 3));
     }
 }

@@ -183,7 +183,8 @@ fn usage_errors_say_where_the_options_are() {
         (&["models", "status", "--probe-timeout", "-1"], "--probe-timeout must be a positive number (ms)."),
         (&["models", "status", "--probe-concurrency", "x"], "--probe-concurrency must be > 0."),
         (&["models", "statsu"], "Did you mean: openclaw models status"),
-        (&["gateway"], "OPENCLAW_UPSTREAM"),
+        (&["gateway", "status"], "OPENCLAW_UPSTREAM"),
+        (&["gateway"], "set gateway.mode to local"),
     ] {
         let printed = sandbox.run(arguments);
         assert_eq!((printed.code, printed.stdout.as_str()), (1, ""), "{arguments:?}");

@@ -1,10 +1,12 @@
 //! What the auth commands read from `openclaw.json`: checked, then typed (spec 01 sections 3 and 3.4).
 
 pub mod edit;
+mod gateway;
 mod schema;
 mod template;
 mod view;
 
+pub use gateway::GatewaySettings;
 pub use schema::{ConfigIssue, validate};
 pub use template::{MissingVariable, apply_env_block, env_block, holds_template, substitute, template_names};
 pub use view::{

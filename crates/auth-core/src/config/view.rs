@@ -6,6 +6,7 @@ use std::fmt;
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use super::gateway::GatewaySettings;
 use crate::credential::CredentialKind;
 use crate::profile::{ProfileId, find_normalised};
 use crate::provider::{DEFAULT_MODEL_ALIASES, ProviderId};
@@ -247,6 +248,8 @@ pub struct Config {
     pub session: SessionSettings,
     /// `agents.defaults.timeoutSeconds`.
     pub turn_timeout_s: Option<u64>,
+    /// `gateway`.
+    pub gateway: GatewaySettings,
 }
 
 impl Config {
@@ -256,6 +259,7 @@ impl Config {
         let members = |path: &[&str]| at(path).and_then(Value::as_object).into_iter().flatten();
         let secrets = SecretsConfig::from_value(root.get("secrets"));
         let ref_defaults = &secrets.defaults;
+        let gateway = GatewaySettings::from_value(root.get("gateway"), &|value| secret_input(value, ref_defaults));
         Self {
             model: ModelSetting::from_value(at(&["agents", "defaults", "model"])),
             image_model: ModelSetting::from_value(at(&["agents", "defaults", "imageModel"])),
@@ -293,6 +297,7 @@ impl Config {
             workspace: at(&["agents", "defaults", "workspace"]).and_then(Value::as_str).map(str::to_owned),
             session: session(root.get("session")),
             turn_timeout_s: at(&["agents", "defaults", "timeoutSeconds"]).and_then(Value::as_u64),
+            gateway,
         }
     }
 

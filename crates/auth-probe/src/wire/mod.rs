@@ -13,6 +13,7 @@ mod error_text;
 mod free;
 mod google;
 mod kind;
+mod messages;
 mod ollama;
 mod openai_completions;
 mod openai_responses;
@@ -26,6 +27,7 @@ pub use chat::{ChatEnd, ChatReader, Conversation, Message, Role, TokenUsage, cha
 pub use error_text::error_text;
 pub use free::{FreeCheck, FreeVerdict, free_request, free_verdict};
 pub use kind::ApiKind;
+pub use messages::{ForwardedMessages, forwarded_request};
 pub use reader::{Progress, Reader, StreamError};
 pub use request::{Method, Request, Target, Value, live_request};
 pub use sigv4::{AwsCredentials, sign};

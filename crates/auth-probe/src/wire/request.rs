@@ -138,9 +138,14 @@ impl Target<'_> {
 
     /// A `POST` of compact JSON.
     pub(crate) fn post(&self, url: String, own: Headers, body: &Json) -> Request {
+        self.post_text(url, own, body.to_string())
+    }
+
+    /// A `POST` of a JSON text that somebody else wrote.
+    pub(crate) fn post_text(&self, url: String, own: Headers, body: String) -> Request {
         let content_type = ("content-type", Value::Plain("application/json".to_owned()));
         let headers = self.all_headers(std::iter::once(content_type), own);
-        Request { method: Method::Post, url, headers, body: Some(body.to_string()) }
+        Request { method: Method::Post, url, headers, body: Some(body) }
     }
 
     /// A `GET`.

@@ -23,6 +23,7 @@ mod onboard;
 mod online;
 mod probe;
 mod secrets;
+mod serve;
 mod setup_ask;
 mod setup_plan;
 mod sign_in;
@@ -123,6 +124,10 @@ fn try_run(arguments: &[OsString]) -> Result<u8, Failure> {
             Some(command) => return help(&tree, &command.split(' ').collect::<Vec<_>>(), 0),
             None => return Err(upstream::hand_over(&tree, &foreign, arguments)),
         },
+        // The gateway is the other program's, where there is one; models serve is always ours.
+        Named::Own(command) if matches!(command.as_str(), "gateway" | "gateway run") && upstream::is_named() => {
+            return Err(upstream::hand_over(&tree, &command, arguments));
+        }
         Named::Own(command) => command,
     };
     let matches = match tree.try_get_matches_from_mut(&root.arguments) {
@@ -136,6 +141,7 @@ fn try_run(arguments: &[OsString]) -> Result<u8, Failure> {
         Some(Command::Onboard(options)) => return onboard::run(&open, &options.0),
         Some(Command::Configure(options)) => return onboard::configure(&open, options),
         Some(Command::Agent(options)) => return agent::run(&open, options),
+        Some(Command::Gateway(options)) => return serve::run(&open, serve::Form::Gateway, &options.serve),
         Some(Command::Doctor(options)) => {
             return doctor::run(root.profile.as_deref(), cli.root.no_color, &options.0);
         }
@@ -191,6 +197,7 @@ fn try_run(arguments: &[OsString]) -> Result<u8, Failure> {
         },
         Some(ModelsCommand::Set(args)) => model_settings::set(&open()?, &args.change, &args.model, false),
         Some(ModelsCommand::SetImage(args)) => model_settings::set(&open()?, &args.change, &args.model, true),
+        Some(ModelsCommand::Serve(options)) => serve::run(&open, serve::Form::Models, &options.0),
         Some(ModelsCommand::Fallbacks(group)) => run_fallbacks(&tree, group, &open, false),
         Some(ModelsCommand::ImageFallbacks(group)) => run_fallbacks(&tree, group, &open, true),
     }

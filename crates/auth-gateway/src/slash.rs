@@ -6,22 +6,20 @@ use auth_core::probe::Endpoint;
 use auth_core::session::{Directive, KnownModels, ModelsPage, SessionEntry, model_label, validate};
 use auth_core::status::profile_label;
 use auth_core::{AgentId, ModelRef, OtherSources, ProviderId, ShortDuration, Situation, profile_health, resolve_order};
-use auth_store::AgentAuth;
-
-use crate::commands::Session;
+use auth_store::{AgentAuth, State};
 
 /// What the answers are made of.
-pub(super) struct View<'a> {
-    pub(super) session: &'a Session,
-    pub(super) auth: &'a AgentAuth,
-    pub(super) agent: &'a AgentId,
-    pub(super) known: &'a KnownModels,
-    pub(super) entry: &'a SessionEntry,
+pub(crate) struct View<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) auth: &'a AgentAuth,
+    pub(crate) agent: &'a AgentId,
+    pub(crate) known: &'a KnownModels,
+    pub(crate) entry: &'a SessionEntry,
 }
 
 impl View<'_> {
     /// The answer to a command that changes nothing.
-    pub(super) fn answer(&self, directive: &Directive) -> String {
+    pub(crate) fn answer(&self, directive: &Directive) -> String {
         match directive {
             Directive::Current => self.current(),
             Directive::Status => self.status(),
@@ -34,7 +32,7 @@ impl View<'_> {
     }
 
     fn situation(&self) -> Situation<'_> {
-        self.session.state.situation(self.auth)
+        self.state.situation(self.auth)
     }
 
     /// The model of the next turn.
@@ -45,7 +43,7 @@ impl View<'_> {
 
     fn current(&self) -> String {
         let model = self.model();
-        let config = &self.session.state.config;
+        let config = &self.state.config;
         let mut text = format!("Current: {}", model_label(&model, config));
         if let Some((provider, id)) = self.entry.runtime_model()
             && (provider != model.provider_id().as_str() || id != model.model)
@@ -90,7 +88,7 @@ impl View<'_> {
     }
 
     fn status(&self) -> String {
-        let state = &self.session.state;
+        let state = self.state;
         let mut text = format!(
             "Current: {}\nDefault: {}\nAgent: {}\nAuth file: {}",
             model_label(&self.model(), &state.config),
@@ -157,7 +155,7 @@ impl View<'_> {
 
     fn session_status(&self) -> String {
         let model = self.model();
-        let mut text = format!("Model: {}", model_label(&model, &self.session.state.config));
+        let mut text = format!("Model: {}", model_label(&model, &self.state.config));
         if let Some((provider, id)) = self.entry.runtime_model() {
             let _ = write!(text, "\nAnswered last: {provider}/{id}");
         }
