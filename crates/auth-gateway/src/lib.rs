@@ -18,6 +18,7 @@
 #[doc = include_str!("../README.md")]
 struct ReadmeExamples;
 
+mod account;
 mod candidates;
 mod chain;
 mod conversing;

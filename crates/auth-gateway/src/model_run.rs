@@ -103,7 +103,9 @@ impl ModelRun<'_> {
             progress.requests.push((*attempted).clone());
             let outcome = Outcome::of_failure(failure.reason);
             if let (Record::Failure(reason), Tried::Profile { .. }) = (outcome.record(), &tried) {
-                let what = What::Failed { reason, model: self.model.model.clone() };
+                let is_login = ground.is_login(at);
+                let length_ms = self.measured_ms(&ground, is_login, credential.as_ref(), reason).await;
+                let what = What::Failed { reason, model: self.model.model.clone(), length_ms };
                 self.remember(&ground, &tried, credential.as_ref(), what, progress).await;
             }
             if let (Tried::Key { secret, .. }, Some(FailureReason::RateLimit)) = (&tried, attempted.reason) {

@@ -30,7 +30,12 @@ pub(crate) struct Mark {
 #[derive(Clone, Debug)]
 pub(crate) enum What {
     Used,
-    Failed { reason: FailureReason, model: String },
+    Failed {
+        reason: FailureReason,
+        model: String,
+        /// How long it lasts, in milliseconds, when somebody knows.
+        length_ms: Option<f64>,
+    },
 }
 
 /// When a success is written.
@@ -182,9 +187,12 @@ fn write(state: &State, dir: &Path, marks: &[Mark]) -> Result<(), StoreWriteErro
                 }
                 before.after_success(mark.at)
             }
-            What::Failed { reason, model } => {
-                let provider = &profile.provider;
-                before.after_failure(*reason, Some(model), provider, &state.config.cooldowns, mark.at)
+            What::Failed { reason, model, length_ms } => {
+                let (provider, policy) = (&profile.provider, &state.config.cooldowns);
+                match length_ms {
+                    Some(ms) => before.after_measured_failure(*reason, Some(model), provider, policy, mark.at, *ms),
+                    None => before.after_failure(*reason, Some(model), provider, policy, mark.at),
+                }
             }
         };
         changed.insert(&mark.profile, after);
@@ -258,7 +266,7 @@ mod tests {
     }
 
     fn limited() -> What {
-        What::Failed { reason: FailureReason::RateLimit, model: "m".to_owned() }
+        What::Failed { reason: FailureReason::RateLimit, model: "m".to_owned(), length_ms: None }
     }
 
     #[test]

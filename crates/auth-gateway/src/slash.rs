@@ -116,7 +116,12 @@ impl View<'_> {
     /// Every profile of the order with its state, else where the key comes from.
     fn auth_label(&self, provider: &ProviderId) -> String {
         let situation = self.situation();
-        let order = resolve_order(situation.config, situation.store, provider, None, situation.now);
+        let pin = self
+            .entry
+            .pin()
+            .filter(|pin| situation.store.get(&pin.profile).is_some_and(|profile| profile.provider == *provider));
+        let preferred = pin.as_ref().map(|pin| &pin.profile);
+        let order = resolve_order(situation.config, situation.store, provider, preferred, situation.now);
         if order.tried.is_empty() {
             let sources = OtherSources::of(provider.as_str(), &situation);
             if let Some(env) = &sources.env {
@@ -131,6 +136,9 @@ impl View<'_> {
             let mut flags = Vec::new();
             if at == 0 {
                 flags.push("next".to_owned());
+            }
+            if preferred == Some(&tried.id) {
+                flags.push("pinned".to_owned());
             }
             if situation.store.last_good(provider) == Some(&tried.id) {
                 flags.push("lastGood".to_owned());
