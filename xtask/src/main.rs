@@ -3,6 +3,7 @@
 
 mod arrows;
 mod bench;
+mod bench_gateway;
 mod ci;
 mod generate;
 mod proof;
@@ -20,9 +21,11 @@ Tasks of this project: cargo xtask <task>
   ci                                 everything that must pass: format, lints, structure, generated files, tests, docs
   conformance [--bin PATH] [AREA]    recorded behaviour, against this program or another
   bench                              time, memory and size of whole commands, beside /bin/true
+  bench gateway [--bin PATH]         what the gateway adds, its highest rate and its memory, beside its provider
   proof [kill [N]|race|doctor [[kill] N]|single-flight [N]] [--bin PATH]
                                      killed in the middle of writes, many writers at once, repairs of broken states,
                                      many processes that find one login expired
+  proof clients [--bin PATH]         the Python clients and curl against the gateway
   gen [--check]                      write the files that are made from others, or tell which are out of date
 ";
 
@@ -46,6 +49,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["ci"] => ci::run(&shell, &root),
         ["conformance", rest @ ..] => conformance(&shell, rest),
         ["bench"] => bench::run(&shell, &root),
+        ["bench", "gateway", rest @ ..] => bench_gateway::run(&shell, &root, rest),
         ["proof", rest @ ..] => proof::run(&shell, &root, rest),
         ["gen"] => generate::run(&root, false),
         ["gen", "--check"] => generate::run(&root, true),

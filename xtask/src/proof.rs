@@ -1,5 +1,9 @@
 //! `cargo xtask proof`: what takes longer than a test. Real processes, real kills, real contention.
 
+mod clients;
+pub(crate) mod gateway_process;
+pub(crate) mod loopback_http;
+pub(crate) mod mock_provider;
 mod rotating_server;
 mod single_flight;
 
@@ -48,6 +52,7 @@ pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
         ["kill"] => kill(3000),
         ["kill", rounds] => kill(rounds.parse().context("rounds is not a number")?),
         ["race"] => race(&binary, &work),
+        ["clients"] => clients::clients(&binary, &work),
         ["doctor"] => proof_doctor::run(&binary, &work, 1000),
         ["doctor", "kill", rounds] => {
             proof_doctor::kill(&binary, &work, rounds.parse().context("rounds is not a number")?)
