@@ -25,6 +25,7 @@ Tasks of this project: cargo xtask <task>
   proof [kill [N]|race|doctor [[kill] N]|single-flight [N]] [--bin PATH]
                                      killed in the middle of writes, many writers at once, repairs of broken states,
                                      many processes that find one login expired
+  proof gateway [N] [--bin PATH]     the gateway among failing providers and N clients at once, killed and started again
   proof clients [--bin PATH]         the Python clients and curl against the gateway
   gen [--check]                      write the files that are made from others, or tell which are out of date
 ";

@@ -12,6 +12,8 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
 
+use super::loopback_http::{Answer, ask, request};
+
 /// The secret of the gateways.
 pub(crate) const TOKEN: &str = "sk-test-gateway-Qm7Xw2Lp9Rt4Kb";
 
@@ -45,6 +47,11 @@ impl GatewayHome {
     /// Where the store of the only agent is.
     pub(crate) fn store(&self) -> PathBuf {
         self.path.join(".openclaw/agents/main/agent/auth-profiles.json")
+    }
+
+    /// What the store holds.
+    pub(crate) fn read_store(&self) -> Result<Value> {
+        Ok(serde_json::from_str(&fs::read_to_string(self.store())?)?)
     }
 
     /// A command of the program in this home.
@@ -106,6 +113,13 @@ impl GatewayProcess {
         self.child.id()
     }
 
+    /// Ends it as a power cut would; gives everything that it printed.
+    pub(crate) fn kill(mut self) -> Result<String> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(self.all_said())
+    }
+
     /// Asks it to end, without waiting.
     pub(crate) fn terminate(&self) -> Result<()> {
         Ok(kill_process(Pid::from_child(&self.child), Signal::TERM)?)
@@ -124,6 +138,11 @@ impl GatewayProcess {
             let _ = reader.join();
         }
         self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks for a page with the right token.
+    pub(crate) fn get(&self, path: &str) -> Result<Answer> {
+        Ok(ask(self.address, &request("GET", path, TOKEN, "", ""))?)
     }
 
     /// A figure of `/proc/PID/status`, in kilobytes.

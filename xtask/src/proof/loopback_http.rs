@@ -4,6 +4,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use serde_json::Value;
+
 /// When nothing comes any more.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -34,6 +36,11 @@ impl Answer {
 
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Its JSON, or null.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
     }
 }
 
@@ -106,4 +113,9 @@ impl Link {
             }
         }
     }
+}
+
+/// One request on a connection of its own.
+pub(crate) fn ask(address: SocketAddr, request: &[u8]) -> io::Result<Answer> {
+    Link::open(address)?.ask(request)
 }

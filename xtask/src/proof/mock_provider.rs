@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -17,7 +18,8 @@ pub(crate) struct Asked {
     /// The body.
     pub(crate) body: Vec<u8>,
     api: Api,
-    streams: bool,
+    /// Whether a stream is asked for.
+    pub(crate) streams: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +56,14 @@ impl Asked {
 pub(crate) enum Reply {
     /// This text, as a stream if that was asked for.
     Text(String),
+    /// The same after a while.
+    Slow(Duration, String),
     /// A refusal: status, headers, the error's type, code and message.
     Refusal(u16, &'static str, Value),
+    /// A stream that ends in the middle of an event.
+    Broken(String),
+    /// The connection is closed before any byte.
+    Nothing,
     /// A stream whose end waits until the gate is opened.
     Held(String, Gate),
 }
@@ -116,7 +124,9 @@ fn serve(mut stream: TcpStream, script: &Script) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     while let Some(asked) = read(&mut reader)? {
         let reply = script(&asked);
-        answer(&mut stream, &asked, reply)?;
+        if !answer(&mut stream, &asked, reply)? {
+            return stream.shutdown(Shutdown::Both);
+        }
     }
     Ok(())
 }
@@ -150,15 +160,29 @@ fn holds(body: &[u8], part: &[u8]) -> bool {
     body.windows(part.len()).any(|window| window == part)
 }
 
-fn answer(stream: &mut TcpStream, asked: &Asked, reply: Reply) -> std::io::Result<()> {
+/// Answers; whether the connection is used again.
+fn answer(stream: &mut TcpStream, asked: &Asked, reply: Reply) -> std::io::Result<bool> {
     match reply {
+        Reply::Nothing => return Ok(false),
         Reply::Text(text) => stream.write_all(&good(asked, &text))?,
+        Reply::Slow(wait, text) => {
+            thread::sleep(wait);
+            stream.write_all(&good(asked, &text))?;
+        }
         Reply::Refusal(status, headers, error) => {
             let error = match asked.api {
                 Api::Chat => json!({"error": error}),
                 Api::Messages => json!({"type": "error", "error": error}),
             };
             stream.write_all(&whole(status, "application/json", headers, &error.to_string()))?;
+        }
+        Reply::Broken(text) => {
+            let [first, _] = events(asked.api, &text);
+            write!(stream, "{STREAM_HEAD}{:x}\r\n{first}\r\n14\r\ndata: {{\"cho", first.len())?;
+            stream.flush()?;
+            // What was sent arrives before the end does.
+            thread::sleep(Duration::from_millis(20));
+            return Ok(false);
         }
         Reply::Held(text, gate) => {
             let [first, rest] = events(asked.api, &text);
@@ -167,7 +191,7 @@ fn answer(stream: &mut TcpStream, asked: &Asked, reply: Reply) -> std::io::Resul
             write!(stream, "{:x}\r\n{rest}\r\n0\r\n\r\n", rest.len())?;
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 const STREAM_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -229,4 +253,10 @@ fn events(api: Api, text: &str) -> [String; 2] {
             [named(&[start, block, delta]), named(&last)]
         }
     }
+}
+
+/// Milliseconds since 1970, as the store has them.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
