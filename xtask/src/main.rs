@@ -27,6 +27,7 @@ Tasks of this project: cargo xtask <task>
                                      many processes that find one login expired
   proof gateway [N] [--bin PATH]     the gateway among failing providers and N clients at once, killed and started again
   proof clients [--bin PATH]         the Python clients and curl against the gateway
+  proof page [--bin PATH]            the status page in headless Chromium (chromium, chromium-driver)
   gen [--check]                      write the files that are made from others, or tell which are out of date
 ";
 

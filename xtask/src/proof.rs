@@ -7,6 +7,7 @@ pub(crate) mod gateway_process;
 mod gateway_script;
 pub(crate) mod loopback_http;
 pub(crate) mod mock_provider;
+mod page;
 mod rotating_server;
 mod single_flight;
 
@@ -60,6 +61,7 @@ pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
         ["race"] => race(&binary, &work),
         ["gateway"] => gateway::gateway(&binary, &work, REQUESTS),
         ["gateway", count] => gateway::gateway(&binary, &work, count.parse().context("the count is not a number")?),
+        ["page"] => page::page(&binary, &work),
         ["clients"] => clients::clients(&binary, &work),
         ["doctor"] => proof_doctor::run(&binary, &work, 1000),
         ["doctor", "kill", rounds] => {
