@@ -1,11 +1,11 @@
-//! `cargo xtask bench gateway`: what the gateway adds to a request, beside the same request without it, in one run; and
-//! its memory with many open streams.
+//! `cargo xtask bench gateway`: what the gateway adds to an answer, how many it gives, and what it holds in memory,
+//! beside the same requests sent to the provider itself in the same run.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Barrier, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,219 +13,262 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use xshell::{Shell, cmd};
 
-/// Requests a second, for how long, over how many connections.
-const RATE: f64 = 1000.0;
-const SECONDS: f64 = 5.0;
-const CONNECTIONS: usize = 16;
-/// How many streams are held open.
+use crate::proof::gateway_process::{GatewayHome, GatewayProcess, TOKEN, key};
+use crate::proof::loopback_http::{Link, request};
+use crate::proof::mock_provider::{Gate, MockProvider, Reply};
+
+/// The fixed schedule: how many requests a second, on how many connections, how long, how often each side.
+const RATE: u32 = 1000;
+const CONNECTIONS: usize = 32;
+const LEG: Duration = Duration::from_secs(3);
+const ROUNDS: usize = 5;
+/// How long the highest rate is measured.
+const RUSH: Duration = Duration::from_secs(4);
+/// Streams that are open at once.
 const STREAMS: usize = 500;
-const TOKEN: &str = "sk-test-bench-gateway-token";
-const FIRST: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"pong\"},\"finish_reason\":null}]}\n\n";
-const REST: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+/// Profiles in the store: one answers, the others are there to be looked at.
+const PROFILES: usize = 20;
+/// What the gateway may add at the median and at the 99th percentile, and what it may hold.
+const BUDGET_P50: Duration = Duration::from_micros(300);
+const BUDGET_P99: Duration = Duration::from_millis(2);
+const BUDGET_KB: u64 = 25_000;
 
-/// Builds the release binary, unless another is named, and prints the figures.
-pub(crate) fn run(shell: &Shell, root: &Path, bin: Option<&str>) -> Result<()> {
-    if bin.is_none() {
-        cmd!(shell, "cargo build --quiet --release --locked --package openclaw-cli").run()?;
-    }
-    let binary = bin.map_or_else(|| root.join("target/release/openclaw"), Into::into);
-    let work = root.join("target/bench/gateway");
-    let provider = provider(false)?;
-    println!("{RATE} requests a second over {CONNECTIONS} connections, {SECONDS} s each");
-    let direct = load(provider)?;
-    let mut gateway = Gateway::start(&binary, &work, provider)?;
-    load(gateway.port)?; // Warm.
-    let through = load(gateway.port)?;
-    println!("{:<24} {:>9} {:>9} {:>9}", "", "median", "p99", "max");
-    for (label, times) in [("without the gateway", &direct), ("through the gateway", &through)] {
-        let at = |part: f64| quantile(times, part);
-        println!("{label:<24} {:>6.3} ms {:>6.3} ms {:>6.3} ms", at(0.5), at(0.99), at(1.0));
-    }
-    let added = |part: f64| quantile(&through, part) - quantile(&direct, part);
-    println!("{:<24} {:>6.3} ms {:>6.3} ms", "added", added(0.5), added(0.99));
-    println!("memory after the load: {}", gateway.memory()?);
-    gateway.end()?;
-
-    let hanging = self::provider(true)?;
-    let mut gateway = Gateway::start(&binary, &work, hanging)?;
-    let before = gateway.memory()?;
-    let mut open = Vec::with_capacity(STREAMS);
-    for _ in 0..STREAMS {
-        let mut stream = TcpStream::connect(("127.0.0.1", gateway.port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        stream.write_all(request(true).as_bytes())?;
-        open.push(stream);
-    }
-    for stream in &mut open {
-        let mut status = [0; 12];
-        stream.read_exact(&mut status)?;
-        ensure!(&status[9..] == b"200", "a stream was refused");
-    }
-    println!("memory before: {before}; with {STREAMS} open streams: {}", gateway.memory()?);
-    drop(open);
-    gateway.end()
+/// One kind of request: to the provider itself, and through the gateway.
+struct Kind {
+    label: &'static str,
+    direct: Vec<u8>,
+    through: Vec<u8>,
 }
 
-fn quantile(times: &[Duration], part: f64) -> f64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "an index"
-    )]
-    let at = ((times.len() - 1) as f64 * part) as usize;
-    times[at].as_secs_f64() * 1000.0
+/// The latencies that most requests kept below.
+#[derive(Clone, Copy, Debug, Default)]
+struct Latency {
+    p50: Duration,
+    p99: Duration,
 }
 
-fn request(streams: bool) -> String {
-    let body = json!({"stream": streams, "messages": [{"role": "user", "content": "ping"}]}).to_string();
-    format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-/// A provider that answers at once, or begins an answer and never ends it.
-fn provider(hangs: bool) -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let port = listener.local_addr()?.port();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            thread::spawn(move || answer_all(stream, hangs));
+/// Runs the measurement; `--bin` names another program than the one that is built.
+pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
+    let binary = match words {
+        ["--bin", binary] => PathBuf::from(binary),
+        [] => {
+            cmd!(shell, "cargo build --quiet --release --locked --package openclaw-cli").run()?;
+            root.join("target/release/openclaw")
         }
-    });
-    Ok(port)
-}
+        _ => anyhow::bail!("usage: cargo xtask bench gateway [--bin PATH]"),
+    };
+    let binary = binary.canonicalize().context("no such program")?;
+    let gate = Gate::default();
+    let held = gate.clone();
+    let mock = MockProvider::start(move |asked| {
+        if asked.body.windows(5).any(|word| word == b"held!") {
+            return Reply::Held("pong".to_owned(), held.clone());
+        }
+        Reply::Text("pong".to_owned())
+    })?;
+    let home = home(root, &mock)?;
+    let turns = (STREAMS + 12).to_string();
+    let gateway = GatewayProcess::start(&binary, &home, 0, &["--max-turns", &turns])?;
+    let kinds = kinds();
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    println!(
+        "{cores} cores shared by load, provider and gateway; load average before {}",
+        load.split(' ').next().unwrap_or("-")
+    );
 
-fn answer_all(mut stream: TcpStream, hangs: bool) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let whole = format!("content-length: {}\r\n\r\n{FIRST}{REST}", FIRST.len() + REST.len());
-    let answer = if hangs { format!("\r\n{FIRST}") } else { whole };
-    let mut reader = BufReader::new(stream.try_clone()?);
-    while read_message(&mut reader)?.is_some() {
-        stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n{answer}").as_bytes())?;
+    println!("\n{RATE} requests/s on {CONNECTIONS} connections, from the time each was due; {ROUNDS} rounds in turn");
+    println!("{:<28} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10}", "", "direct", "p99", "gateway", "p99", "adds", "p99");
+    for kind in &kinds {
+        at_rate(kind, mock.address, gateway.address)?;
     }
+
+    println!("\nas fast as answers come, {} s each", RUSH.as_secs());
+    println!("{:<28} {:>12} {:>14} {:>14}", "", "connections", "direct", "gateway");
+    for kind in &kinds {
+        for connections in [32, 64] {
+            let direct = if kind.direct.is_empty() {
+                "-".to_owned()
+            } else {
+                format!("{:.0}/s", rush(mock.address, &kind.direct, connections)?)
+            };
+            let through = rush(gateway.address, &kind.through, connections)?;
+            println!("{:<28} {connections:>12} {direct:>14} {:>12.0}/s", kind.label, through);
+        }
+    }
+    let after_load = gateway.memory_kb("VmHWM")?;
+    drop(gateway);
+
+    let gateway = GatewayProcess::start(&binary, &home, 0, &["--max-turns", &turns])?;
+    let idle = gateway.memory_kb("VmRSS")?;
+    let open = open_streams(gateway.address)?;
+    let (with_streams, peak) = (gateway.memory_kb("VmRSS")?, gateway.memory_kb("VmHWM")?);
+    gate.open();
+    drop(open);
+    println!(
+        "\nmemory: {} MB at the start, {} MB with {STREAMS} open streams (peak {} MB; {} MB after the load above); budget {} MB: {}",
+        megabytes(idle),
+        megabytes(with_streams),
+        megabytes(peak),
+        megabytes(after_load),
+        megabytes(BUDGET_KB),
+        verdict(with_streams.max(peak) <= BUDGET_KB)
+    );
     Ok(())
 }
 
-/// Reads a message with a length; its first line.
-fn read_message(reader: &mut impl BufRead) -> std::io::Result<Option<String>> {
-    let (mut first, mut length) = (String::new(), 0);
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return Ok(None);
-        }
-        if first.is_empty() {
-            first.clone_from(&line);
-        }
-        if line.trim().is_empty() {
-            break;
-        }
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse().unwrap_or(0);
-        }
+fn home(root: &Path, mock: &MockProvider) -> Result<GatewayHome> {
+    let providers = [
+        ("acme", mock.entry("openai-completions", "m1")),
+        ("cobalt", mock.entry("anthropic-messages", "m1")),
+        ("beta", mock.entry("openai-completions", "m1")),
+    ];
+    let mut profiles = vec![
+        ("acme:a".to_owned(), key("acme", "sk-test-acme-000000000001")),
+        ("cobalt:a".to_owned(), key("cobalt", "sk-test-cobalt-0000000001")),
+    ];
+    for number in profiles.len()..PROFILES {
+        profiles.push((format!("beta:{number}"), key("beta", &format!("sk-test-beta-{number:012}"))));
     }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    Ok(Some(first))
+    GatewayHome::make(&root.join("target/bench/gateway"), &json!("acme/m1"), &providers, &profiles)
 }
 
-/// Sends requests at the rate and gives how long each took, sorted.
-fn load(port: u16) -> Result<Vec<Duration>> {
-    let begin = Instant::now() + Duration::from_millis(100);
-    let workers: Vec<_> =
-        (0..CONNECTIONS).map(|first| thread::spawn(move || one_connection(port, first, begin))).collect();
-    let mut times = Vec::new();
-    for worker in workers {
-        let measured = worker.join().map_err(|_| anyhow::anyhow!("a client broke"))?;
-        times.extend(measured?);
-    }
-    times.sort_unstable();
-    ensure!(!times.is_empty(), "nothing was measured");
-    Ok(times)
+fn kinds() -> [Kind; 5] {
+    let ask = |model: &str, streams: bool| json!({"model": model, "max_tokens": 16, "stream": streams, "messages": [{"role": "user", "content": "ping"}]});
+    let bytes = |path: &str, body: &Value| request("POST", path, TOKEN, "", &body.to_string());
+    let kind = |label, path: &str, theirs: &str, ours: &str, streams| Kind {
+        label,
+        direct: bytes(path, &ask(theirs, streams)),
+        through: bytes(path, &ask(ours, streams)),
+    };
+    let mut with_user = ask("openclaw", false);
+    with_user["user"] = json!("bench");
+    let chat = "/v1/chat/completions";
+    [
+        kind("chat", chat, "m1", "openclaw", false),
+        kind("chat, stream", chat, "m1", "openclaw", true),
+        kind("messages", "/v1/messages", "m1", "cobalt/m1", false),
+        kind("messages, stream", "/v1/messages", "m1", "cobalt/m1", true),
+        // A session is written for each; nothing of that kind can be asked of the provider.
+        Kind { label: "chat in one session", direct: Vec::new(), through: bytes(chat, &with_user) },
+    ]
 }
 
-fn one_connection(port: u16, first: usize, begin: Instant) -> Result<Vec<Duration>> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_nodelay(true)?;
-    let mut reader = BufReader::new(stream.try_clone()?);
-    let request = request(false);
-    let mut times = Vec::new();
-    #[expect(clippy::cast_precision_loss, reason = "a count")]
-    let step = CONNECTIONS as f64 / RATE;
-    #[expect(clippy::cast_precision_loss, reason = "a count")]
-    let mut due_s = first as f64 / RATE;
-    while due_s < SECONDS {
-        let due = begin + Duration::from_secs_f64(due_s);
-        thread::sleep(due.saturating_duration_since(Instant::now()));
-        let sent = Instant::now();
-        stream.write_all(request.as_bytes())?;
-        let status = read_message(&mut reader)?.context("the connection ended")?;
-        times.push(sent.elapsed());
-        ensure!(status.contains(" 200 "), "refused: {status}");
-        due_s += step;
+/// Both sides in turn at the fixed rate; one row.
+fn at_rate(kind: &Kind, provider: SocketAddr, gateway: SocketAddr) -> Result<()> {
+    if kind.direct.is_empty() {
+        return Ok(());
     }
-    Ok(times)
+    // Connections are made and code is warm before anything counts.
+    paced(provider, &kind.direct, Duration::from_millis(500))?;
+    paced(gateway, &kind.through, Duration::from_millis(500))?;
+    let mut rounds = Vec::with_capacity(ROUNDS);
+    for _ in 0..ROUNDS {
+        rounds.push((paced(provider, &kind.direct, LEG)?, paced(gateway, &kind.through, LEG)?));
+    }
+    let of = |pick: &dyn Fn(&(Latency, Latency)) -> Duration| median(rounds.iter().map(pick).collect());
+    let added_p50 = of(&|(direct, through)| through.p50.saturating_sub(direct.p50));
+    let added_p99 = of(&|(direct, through)| through.p99.saturating_sub(direct.p99));
+    println!(
+        "{:<28} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10}  {}",
+        kind.label,
+        shown(of(&|round| round.0.p50)),
+        shown(of(&|round| round.0.p99)),
+        shown(of(&|round| round.1.p50)),
+        shown(of(&|round| round.1.p99)),
+        shown(added_p50),
+        shown(added_p99),
+        verdict(added_p50 <= BUDGET_P50 && added_p99 <= BUDGET_P99)
+    );
+    Ok(())
 }
 
-/// A gateway with four keys of one provider.
-struct Gateway {
-    child: Child,
-    port: u16,
-}
-
-impl Gateway {
-    fn start(binary: &Path, work: &Path, provider: u16) -> Result<Self> {
-        let agent = work.join(".openclaw/agents/main/agent");
-        fs::create_dir_all(&agent)?;
-        let profiles: serde_json::Map<String, Value> = (0..4)
-            .map(|n| {
-                let key = format!("sk-test-bench-{n:020}");
-                (format!("mock:{n}"), json!({"type": "api_key", "provider": "mock", "key": key}))
-            })
-            .collect();
-        fs::write(agent.join("auth-profiles.json"), json!({"version": 1, "profiles": profiles}).to_string())?;
-        let config = json!({
-            "agents": {"defaults": {"model": "mock/m1"}},
-            "models": {"providers": {"mock": {
-                "baseUrl": format!("http://127.0.0.1:{provider}/v1"), "api": "openai-completions",
-                "models": [{"id": "m1", "name": "M1"}],
-            }}},
-        });
-        fs::write(work.join(".openclaw/openclaw.json"), config.to_string())?;
-        let mut child = Command::new(binary)
-            .args(["models", "serve", "--port", "0", "--json", "--max-turns", "1000"])
-            .env_clear()
-            .env("HOME", work)
-            .env("OPENCLAW_GATEWAY_TOKEN", TOKEN)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .with_context(|| format!("cannot start {}", binary.display()))?;
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;
-        let said: Value = serde_json::from_str(&line).context("the gateway did not start")?;
-        let port = said["port"].as_u64().and_then(|port| u16::try_from(port).ok()).context("no port")?;
-        Ok(Self { child, port })
-    }
-
-    /// Resident memory, and that of it which is no file.
-    fn memory(&self) -> Result<String> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let kb = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.split_whitespace().next()?.parse::<u64>().ok()
-        };
-        let mb = |name: &str| kb(name).unwrap_or(0) / 1000;
-        Ok(format!("{} MB resident, {} MB of it its own", mb("VmRSS:"), mb("RssAnon:")))
-    }
-
-    fn end(&mut self) -> Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
+/// Sends requests on a fixed schedule, whatever becomes of the earlier ones. A latency begins when a request was due, so
+/// that waiting for a connection counts.
+fn paced(address: SocketAddr, request: &[u8], length: Duration) -> Result<Latency> {
+    let every = Duration::from_secs(1) / RATE;
+    let count = u32::try_from(length.as_nanos() / every.as_nanos())?;
+    let next = AtomicU32::new(0);
+    let all: Mutex<Vec<Duration>> = Mutex::new(Vec::with_capacity(count as usize));
+    let (ready, begin) = (Barrier::new(CONNECTIONS), Instant::now() + Duration::from_millis(50));
+    at_once(CONNECTIONS, &|| {
+        let link = Link::open(address);
+        ready.wait();
+        let (mut link, mut own) = (link?, Vec::new());
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                break;
+            }
+            let due = begin + every * number;
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            let answer = link.ask(request)?;
+            own.push(due.elapsed());
+            ensure!(answer.status == 200 && answer.is_whole, "{}{}", answer.head, answer.text());
+        }
+        all.lock().unwrap_or_else(PoisonError::into_inner).append(&mut own);
         Ok(())
+    })?;
+    let mut all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    all.sort_unstable();
+    let at = |hundredth: usize| all.get(all.len() * hundredth / 100).copied().unwrap_or_default();
+    Ok(Latency { p50: at(50), p99: at(99) })
+}
+
+/// Answers per second when every connection asks again as soon as it has its answer.
+fn rush(address: SocketAddr, request: &[u8], connections: usize) -> Result<f64> {
+    let count = AtomicU64::new(0);
+    let begin = Instant::now();
+    at_once(connections, &|| {
+        let mut link = Link::open(address)?;
+        while begin.elapsed() < RUSH {
+            let answer = link.ask(request)?;
+            ensure!(answer.status == 200 && answer.is_whole, "{}{}", answer.head, answer.text());
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    })?;
+    Ok(f64::from(u32::try_from(count.into_inner())?) / begin.elapsed().as_secs_f64())
+}
+
+/// Streams of both APIs whose first bytes have come and whose end has not.
+fn open_streams(address: SocketAddr) -> Result<Vec<Link>> {
+    let ask = |path: &str, model: &str| {
+        let body = json!({"model": model, "max_tokens": 16, "stream": true, "messages": [{"role": "user", "content": "held!"}]});
+        request("POST", path, TOKEN, "", &body.to_string())
+    };
+    let (chat, messages) = (ask("/v1/chat/completions", "openclaw"), ask("/v1/messages", "cobalt/m1"));
+    let mut open = Vec::with_capacity(STREAMS);
+    for number in 0..STREAMS {
+        let mut link = Link::open(address)?;
+        let answer = link.begin(if number % 2 == 0 { &chat } else { &messages })?;
+        ensure!(answer.status == 200, "stream {number}: {}", answer.head);
+        open.push(link);
     }
+    Ok(open)
+}
+
+/// Does the same on many threads; the first error of any is told.
+fn at_once(threads: usize, work: &(dyn Fn() -> Result<()> + Sync)) -> Result<()> {
+    thread::scope(|scope| {
+        let all: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        all.into_iter().try_for_each(|one| one.join().map_err(|_| anyhow::anyhow!("a thread stopped"))?)
+    })
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn shown(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1000.0)
+}
+
+fn megabytes(kb: u64) -> String {
+    format!("{}.{}", kb / 1000, kb % 1000 / 100)
+}
+
+fn verdict(kept: bool) -> &'static str {
+    if kept { "kept" } else { "MISSED" }
 }

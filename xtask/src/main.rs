@@ -29,10 +29,14 @@ Tasks of this project: cargo xtask <task>
   ci                                 everything that must pass: format, lints, structure, generated files, tests, docs
   conformance [--bin PATH] [AREA]    recorded behaviour, against this program or another
   bench                              time, memory and size of whole commands, beside /bin/true
-  bench gateway [--bin PATH]         what the gateway adds to a request, and its memory
+  bench gateway [--bin PATH]         what the gateway adds, its highest rate and its memory, beside its provider
   proof [reads|kill [N]|race|doctor [[kill] N]|single-flight [N]] [--bin PATH]
-                                     reading that never writes, connects or starts anything, killed in the middle of writes, many writers at once, repairs of broken states,
+                                     reading that never writes, connects or starts anything, killed in the middle of
+                                     writes, many writers at once, repairs of broken states,
                                      many processes that find one login expired
+  proof gateway [N] [--bin PATH]     the gateway among failing providers and N clients at once, killed and started again
+  proof clients [--bin PATH]         the Python clients and curl against the gateway
+  proof page [--bin PATH]            the status page in headless Chromium (chromium, chromium-driver)
   gen [--check]                      write the files that are made from others, or tell which are out of date
   api [--check]                      write down what each library offers, or tell what has changed
   deny [--all-targets]               licences, doubled versions and sources of dependencies, by deny.toml
@@ -67,8 +71,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["ci"] => ci::run(&shell, &root),
         ["conformance", rest @ ..] => conformance(&shell, rest),
         ["bench"] => bench::run(&shell, &root),
-        ["bench", "gateway"] => bench_gateway::run(&shell, &root, None),
-        ["bench", "gateway", "--bin", path] => bench_gateway::run(&shell, &root, Some(path)),
+        ["bench", "gateway", rest @ ..] => bench_gateway::run(&shell, &root, rest),
         ["proof", rest @ ..] => proof::run(&shell, &root, rest),
         ["api", rest @ ..] => api::run(&shell, &root, rest),
         ["gen"] => generate::run(&shell, &root, false),

@@ -1,6 +1,14 @@
 //! `cargo xtask proof`: what takes longer than a test. Real processes, real kills, real contention.
 
+mod clients;
+mod gateway;
+mod gateway_clients;
+pub(crate) mod gateway_process;
+mod gateway_script;
 mod leaks;
+pub(crate) mod loopback_http;
+pub(crate) mod mock_provider;
+mod page;
 mod reads;
 mod rotating_server;
 mod single_flight;
@@ -25,6 +33,9 @@ const UPDATES: usize = 100;
 
 /// How many rounds of every variant of `single-flight`.
 const FLIGHTS: usize = 200;
+
+/// How many requests the gateway gets in each part of its proof.
+const REQUESTS: usize = 1000;
 
 /// Runs the proofs: `kill` and `single-flight` with so many rounds, `race`, `doctor` with this many states or
 /// `doctor kill` with this many rounds, or all of them. `--bin` names another program than the one that is built.
@@ -54,6 +65,10 @@ pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
         ["kill", rounds] => kill(rounds.parse().context("rounds is not a number")?),
         ["reads"] => reads::reads(&binary, &work),
         ["race"] => race(&binary, &work),
+        ["gateway"] => gateway::gateway(&binary, &work, REQUESTS),
+        ["gateway", count] => gateway::gateway(&binary, &work, count.parse().context("the count is not a number")?),
+        ["page"] => page::page(&binary, &work),
+        ["clients"] => clients::clients(&binary, &work),
         ["doctor"] => proof_doctor::run(&binary, &work, 1000),
         ["doctor", "kill", rounds] => {
             proof_doctor::kill(&binary, &work, rounds.parse().context("rounds is not a number")?)

@@ -102,15 +102,7 @@ impl ModelRun<'_> {
             let attempted = self.attempted(Some(&tried), &failure);
             progress.requests.push((*attempted).clone());
             let outcome = Outcome::of_failure(failure.reason);
-            if let (Record::Failure(reason), Tried::Profile { .. }) = (outcome.record(), &tried) {
-                let is_login = ground.is_login(at);
-                let length_ms = self.measured_ms(&ground, is_login, credential.as_ref(), reason).await;
-                let what = What::Failed { reason, model: self.model.model.clone(), length_ms };
-                self.remember(&ground, &tried, credential.as_ref(), what, progress).await;
-            }
-            if let (Tried::Key { secret, .. }, Some(FailureReason::RateLimit)) = (&tried, attempted.reason) {
-                self.engine.limit(secret, Engine::now());
-            }
+            self.record_failure(&ground, at, credential.as_ref(), outcome, progress).await;
             let attempt = Attempt {
                 pool: ground.candidates.pool,
                 ready: &ground.ready,
@@ -291,6 +283,26 @@ impl ModelRun<'_> {
                 }
                 Tried::Key { .. } | Tried::Nothing => Ok(None),
             },
+        }
+    }
+
+    /// Records a request that failed: in the statistics of a profile; a limited key for a moment in this process.
+    async fn record_failure(
+        &self,
+        ground: &Ground,
+        at: usize,
+        credential: Option<&Secret>,
+        outcome: Outcome,
+        progress: &mut Progress,
+    ) {
+        let tried = &ground.candidates.list[at];
+        if let (Record::Failure(reason), Tried::Profile { .. }) = (outcome.record(), tried) {
+            let length_ms = self.measured_ms(ground, ground.is_login(at), credential, reason).await;
+            let what = What::Failed { reason, model: self.model.model.clone(), length_ms };
+            self.remember(ground, tried, credential, what, progress).await;
+        }
+        if let (Tried::Key { secret, .. }, Outcome::Failed(FailureReason::RateLimit)) = (tried, outcome) {
+            self.engine.limit(secret, Engine::now());
         }
     }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use auth_core::{
-    AgentId, OtherSources, ProfileId, ProviderId, Situation, Timestamp, cooldown, profile_health, resolve_order,
+    AgentId, HealthReason, OtherSources, ProfileId, ProviderId, Situation, Timestamp, cooldown, profile_health,
+    resolve_order,
 };
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
@@ -107,6 +108,7 @@ fn profile(id: &ProfileId, is_next: bool, situation: &Situation<'_>) -> Option<V
         "id": id.as_str(),
         "kind": health.kind.as_str(),
         "health": health.status.as_str(),
+        "problem": health.reason.map(HealthReason::code),
         "endsAtMs": health.ends_at_ms.map(whole),
         "next": is_next,
         "lastUsedMs": usage.and_then(|usage| usage.last_used_ms).map(whole),
