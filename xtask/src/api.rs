@@ -51,10 +51,11 @@ fn run_unless_other_format(shell: &Shell, root: &Path, check: bool) -> Result<bo
     let target = target(shell)?;
     let rustdoc = wrapper(&target)?;
     let mut changed = String::new();
-    for name in libraries(shell)? {
-        let json = rustdoc_json(shell, &rustdoc, &target, &name)?;
+    for library in libraries(shell)? {
+        let json = rustdoc_json(shell, &rustdoc, &target, &library)?;
         let Some(now) = listed(&json)? else { return Ok(false) };
-        let path = format!("crates/{name}/api.txt");
+        let path = library.dir.join("api.txt");
+        let path = path.strip_prefix(root).unwrap_or(&path).display().to_string();
         let before = fs::read_to_string(root.join(&path)).unwrap_or_default();
         if before == now {
             continue;
@@ -70,18 +71,29 @@ fn run_unless_other_format(shell: &Shell, root: &Path, check: bool) -> Result<bo
     Ok(true)
 }
 
+/// A crate that others can depend on.
+struct Library {
+    package: String,
+    /// What it is called in code.
+    name: String,
+    dir: PathBuf,
+}
+
 /// The crates that others can depend on.
-fn libraries(shell: &Shell) -> Result<Vec<String>> {
+fn libraries(shell: &Shell) -> Result<Vec<Library>> {
     let metadata = metadata(shell)?;
-    let is_lib = |package: &Value| {
-        let targets = package["targets"].as_array().into_iter().flatten();
-        targets.flat_map(|target| target["kind"].as_array().into_iter().flatten()).any(|kind| kind == "lib")
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let library = |package: &Value| {
+        let mut targets = package["targets"].as_array().into_iter().flatten();
+        let target =
+            targets.find(|target| target["kind"].as_array().is_some_and(|kinds| kinds.contains(&"lib".into())))?;
+        let dir = Path::new(package["manifest_path"].as_str()?).parent()?.to_owned();
+        Some(Library { package: text(&package["name"])?, name: text(&target["name"])?, dir })
     };
-    let packages = metadata["packages"].as_array().into_iter().flatten().filter(|package| is_lib(package));
-    let mut names: Vec<String> = packages.filter_map(|package| package["name"].as_str().map(str::to_owned)).collect();
-    names.sort();
-    ensure!(!names.is_empty(), "the workspace has no library");
-    Ok(names)
+    let mut found: Vec<Library> = metadata["packages"].as_array().into_iter().flatten().filter_map(library).collect();
+    found.sort_by(|a, b| a.dir.cmp(&b.dir));
+    ensure!(!found.is_empty(), "the workspace has no library");
+    Ok(found)
 }
 
 fn target(shell: &Shell) -> Result<PathBuf> {
@@ -107,10 +119,11 @@ fn wrapper(target: &Path) -> Result<PathBuf> {
 }
 
 /// Has the JSON of a crate written, and says where.
-fn rustdoc_json(shell: &Shell, rustdoc: &Path, target: &Path, name: &str) -> Result<PathBuf> {
+fn rustdoc_json(shell: &Shell, rustdoc: &Path, target: &Path, library: &Library) -> Result<PathBuf> {
+    let package = &library.package;
     let mut command = cmd!(
         shell,
-        "cargo rustdoc --quiet --locked --lib --package {name} -- -Z unstable-options --output-format json --cap-lints allow"
+        "cargo rustdoc --quiet --locked --lib --package {package} -- -Z unstable-options --output-format json --cap-lints allow"
     )
     .quiet()
     .env("RUSTDOC", rustdoc);
@@ -118,7 +131,7 @@ fn rustdoc_json(shell: &Shell, rustdoc: &Path, target: &Path, name: &str) -> Res
         command = command.env("OUTER_RUSTDOC", outer);
     }
     command.run()?;
-    Ok(target.join("doc").join(format!("{}.json", name.replace('-', "_"))))
+    Ok(target.join("doc").join(format!("{}.json", library.name.replace('-', "_"))))
 }
 
 /// The items, one a line, sorted; none when the format is another one.

@@ -9,7 +9,7 @@ const FLOORS: &[&[&str]] = &[
     &["auth-core"],
     &["auth-store"],
     &["auth-oauth"],
-    &["auth-probe", "doctor"],
+    &["auth-probe", "openclaw-doctor"],
     &["auth-gateway"],
     &["openclaw-cli"],
     &["reference"],
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn floors_are_ordered() {
         assert!(floor_of("auth-core") < floor_of("auth-store"));
-        assert!(floor_of("doctor") < floor_of("openclaw-cli"));
+        assert!(floor_of("openclaw-doctor") < floor_of("openclaw-cli"));
         assert_eq!(floor_of("serde"), None);
     }
 }

@@ -2,7 +2,7 @@
 //! process; so that yours is left alone, the example starts itself once more with a directory of its own.
 //!
 //! ```sh
-//! cargo run -p doctor --example one_check
+//! cargo run -p openclaw-doctor --example one_check
 //! ```
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]

@@ -54,7 +54,7 @@ pub(crate) struct Serve {
     pub(crate) allow_unconfigured: bool,
     /// No sessions and no commands in messages: every message goes to the model as it is
     #[arg(long, global = true)]
-    pub(crate) agent_less: bool,
+    pub(crate) no_sessions: bool,
     /// How many turns may run at once (256)
     #[arg(long, value_name = "N", global = true)]
     pub(crate) max_turns: Option<usize>,

@@ -159,7 +159,10 @@ fn named_tests_exist() {
             let words: Vec<&str> = command.iter().map(String::as_str).collect();
             let ["cargo", "test", "-p", krate, rest @ ..] = words.as_slice() else { continue };
             found += 1;
-            let dir = root().join("crates").join(krate);
+            // A package may have a name of its own in the registry.
+            let dir = root()
+                .join("crates")
+                .join(krate.strip_prefix("openclaw-").filter(|name| *name != "cli").unwrap_or(krate));
             let (place, filter) = match rest {
                 ["--test", name, filter @ ..] => (dir.join("tests").join(name), filter),
                 filter => (dir.join("src"), filter),

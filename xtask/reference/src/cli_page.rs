@@ -23,7 +23,7 @@ pub(crate) fn page(tree: &Command) -> Result<String> {
     let everywhere: Vec<&Arg> = tree.get_arguments().filter(|arg| arg.is_global_set() && !arg.is_hide_set()).collect();
     table(&mut out, &everywhere)?;
     for command in tree.get_subcommands() {
-        section(&mut out, command)?;
+        section(&mut out, command, &everywhere)?;
     }
     Ok(out)
 }
@@ -46,7 +46,7 @@ fn contents(out: &mut String, command: &Command, depth: usize) -> Result<()> {
     Ok(())
 }
 
-fn section(out: &mut String, command: &Command) -> Result<()> {
+fn section(out: &mut String, command: &Command, everywhere: &[&Arg]) -> Result<()> {
     if command.is_hide_set() {
         return Ok(());
     }
@@ -58,7 +58,8 @@ fn section(out: &mut String, command: &Command) -> Result<()> {
     }
     writeln!(out, "```text\n{}\n```", command.clone().render_usage().to_string().trim())?;
 
-    let own = |arg: &&Arg| !arg.is_hide_set() && !arg.is_global_set() && arg.get_id() != "help";
+    let is_known = |arg: &Arg| everywhere.iter().any(|known| known.get_id() == arg.get_id());
+    let own = |arg: &&Arg| !arg.is_hide_set() && !is_known(arg) && arg.get_id() != "help";
     let arguments: Vec<&Arg> = command.get_positionals().filter(own).collect();
     if !arguments.is_empty() {
         out.push('\n');
@@ -87,7 +88,7 @@ fn section(out: &mut String, command: &Command) -> Result<()> {
         writeln!(out, "\n```text\n{}\n```", after.to_string().trim_end())?;
     }
     for sub in command.get_subcommands() {
-        section(out, sub)?;
+        section(out, sub, everywhere)?;
     }
     Ok(())
 }

@@ -60,7 +60,7 @@ async fn answered(shared: &Arc<Shared>, request: Request) -> Result<Response, Re
     let body = super::body::read(&parts.headers, body, limits.body_bytes, limits.body).await?;
     let mut chat = ChatRequest::read(&parts.headers, &body, &snapshot.state.config)?;
     drop(body);
-    if shared.agent_less {
+    if shared.no_sessions {
         chat.key = None;
     }
     let title = Title {
@@ -141,7 +141,7 @@ fn prepare(shared: &Shared, snapshot: &Snapshot, chat: ChatRequest) -> Result<Pr
     let auth = shared.engine.auth(state, &agent).map_err(|error| Refusal::invalid(error.to_string()))?;
     let mut text = messages.pop().map(|message| message.text).unwrap_or_default();
     let mut conversing = Conversing::new(Arc::clone(state), agent, Arc::clone(&known), key, None);
-    if !shared.agent_less {
+    if !shared.no_sessions {
         let heard = conversing.hear(&text, &auth).map_err(|error| refused(&error))?;
         if heard.rest.trim().is_empty() {
             let passing = if conversing.key.is_none() && heard.answer.starts_with("Model ") {

@@ -78,7 +78,7 @@ pub struct ServerSettings {
     /// Whether the endpoints are on whatever the config says.
     pub always_on: bool,
     /// Neither sessions nor commands in messages: every message goes to the model as it is.
-    pub agent_less: bool,
+    pub no_sessions: bool,
     /// The bounds.
     pub limits: ServerLimits,
     /// Where log lines go.
@@ -134,7 +134,7 @@ pub(crate) struct Shared {
     pub(crate) live: Live,
     pub(crate) limits: ServerLimits,
     pub(crate) always_on: bool,
-    pub(crate) agent_less: bool,
+    pub(crate) no_sessions: bool,
     pub(crate) tally: Tally,
     pub(crate) guesses: access::Guesses,
     pub(crate) turns: Arc<Semaphore>,
@@ -175,7 +175,7 @@ impl Server {
             live: Live::new(settings.state, access, settings.access, settings.profile),
             limits,
             always_on: settings.always_on,
-            agent_less: settings.agent_less,
+            no_sessions: settings.no_sessions,
             tally: Tally::default(),
             guesses: access::Guesses::default(),
             turns: Arc::new(Semaphore::new(limits.turns)),

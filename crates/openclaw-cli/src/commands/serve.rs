@@ -75,7 +75,7 @@ pub(crate) fn run(open: &dyn Fn() -> Result<Session, Failure>, form: Form, args:
         profile: session.profile.clone(),
         access,
         always_on: form == Form::Models || args.openai,
-        agent_less: args.agent_less,
+        no_sessions: args.no_sessions,
         limits: limits(args),
         log: log(session.log_level),
     };

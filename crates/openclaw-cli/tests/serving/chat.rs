@@ -211,10 +211,10 @@ fn headers_choose_for_one_request() {
 }
 
 #[test]
-fn agent_less_passes_on_every_message() {
+fn without_sessions_it_passes_on_every_message() {
     let server = provider();
     let sandbox = home(&server);
-    let gateway = Gateway::start(&sandbox, &["--agent-less"]);
+    let gateway = Gateway::start(&sandbox, &["--no-sessions"]);
     let answered = gateway.chat(&json!({"user": "u", "messages": [{"role": "user", "content": "/model status"}]}));
     assert_eq!(answered.json()["choices"][0]["message"]["content"], "pong");
     assert!(!sandbox.path(".openclaw/agents/main/sessions").exists());
