@@ -36,6 +36,7 @@ async fn ask(Shared(service): Shared<Arc<Service>>, Json(body): Json<Value>) -> 
     let messages = [Message { role: Role::User, text }];
     let said = Conversation { system: "Answer in one word.", messages: &messages, max_tokens: Some(64) };
     let turn = Turn {
+        run_id: "ask",
         state: &service.state,
         agent: &AgentId::main(),
         model: service.model.clone(),

@@ -65,6 +65,8 @@ pub struct Engine {
 /// One turn: what is asked of which model, on behalf of whom.
 #[derive(Clone, Debug)]
 pub struct Turn<'a> {
+    /// The name of this turn in the log.
+    pub run_id: &'a str,
     /// The config and variables of this turn.
     pub state: &'a Arc<State>,
     /// The agent.

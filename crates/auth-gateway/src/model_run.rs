@@ -18,7 +18,7 @@ use crate::chain::Progress;
 use crate::engine::{Engine, Turn};
 use crate::exchange::Failure;
 use crate::outcome::{Answer, Attempted, TurnError, TurnErrorKind, Used};
-use crate::recorder::{Mark, What};
+use crate::recorder::{Mark, Recorded, What};
 
 /// How a model ended without an answer.
 pub(crate) enum ModelEnd {
@@ -327,10 +327,38 @@ impl ModelRun<'_> {
             Owner::Main => self.turn.state.layout.main_store_dir().to_owned(),
         };
         let secret = if ground.is_login_of(tried) { None } else { credential.cloned() };
-        let mark = Mark { profile: id.clone(), provider: ground.provider.clone(), secret, at: Engine::now(), what };
+        let reason = match &what {
+            What::Failed { reason, .. } => Some(*reason),
+            What::Used => None,
+        };
+        let window = Arc::default();
+        let mark = Mark {
+            profile: id.clone(),
+            provider: ground.provider.clone(),
+            secret,
+            at: Engine::now(),
+            what,
+            window: Arc::clone(&window),
+        };
         if let Err(why) = self.engine.record(self.turn.state, &dir, mark).await {
             progress.notes.push(format!("Warning: what happened to {id} was not recorded: {why}"));
         }
+        if let (Some(reason), Some(recorded)) = (reason, window.get()) {
+            progress.notes.push(self.told(ground, id, reason, *recorded));
+        }
+    }
+
+    /// The line of the log about a failure that was recorded (5.9). The profile is hashed: it may name an account.
+    fn told(&self, ground: &Ground, id: &ProfileId, reason: FailureReason, recorded: Recorded) -> String {
+        format!(
+            "Warning: auth: {} {} of {}: {}; {} {}",
+            self.turn.run_id,
+            Secret::new(id.as_str()).fingerprint(),
+            ground.provider,
+            reason.as_str(),
+            recorded.kind.as_str(),
+            if recorded.reused { "goes on" } else { "begins" },
+        )
     }
 
     fn answer(&self, tried: &Tried, text: String, replied: Replied) -> Answer {

@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use auth_core::{FailureReason, ProfileId, ProviderId, Secret, Timestamp, UsageStats};
+use auth_core::{FailureReason, ProfileId, ProviderId, Secret, Timestamp, UsageStats, WindowKind};
 use auth_store::{RealHost, State, StoreWriteError, StoreWriter};
 
 use crate::stores::Pending;
@@ -25,6 +25,16 @@ pub(crate) struct Mark {
     pub(crate) secret: Option<Secret>,
     pub(crate) at: Timestamp,
     pub(crate) what: What,
+    /// Which window a failure opened or found open, known when it is written.
+    pub(crate) window: Arc<OnceLock<Recorded>>,
+}
+
+/// What a failure that was written did to its profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    pub(crate) kind: WindowKind,
+    /// The window had been open before.
+    pub(crate) reused: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -189,6 +199,7 @@ fn write(state: &State, dir: &Path, marks: &[Mark]) -> Result<(), StoreWriteErro
             }
             What::Failed { reason, model, length_ms } => {
                 let (provider, policy) = (&profile.provider, &state.config.cooldowns);
+                let _ = mark.window.set(recorded(&before, *reason, mark.at));
                 match length_ms {
                     Some(ms) => before.after_measured_failure(*reason, Some(model), provider, policy, mark.at, *ms),
                     None => before.after_failure(*reason, Some(model), provider, policy, mark.at),
@@ -202,6 +213,15 @@ fn write(state: &State, dir: &Path, marks: &[Mark]) -> Result<(), StoreWriteErro
     }
     writer.write(Some(&guard), &open, &[])?;
     Ok(())
+}
+
+/// Which window a failure belongs to, and whether it is open already.
+fn recorded(before: &UsageStats, reason: FailureReason, at: Timestamp) -> Recorded {
+    let (kind, until) = match reason {
+        FailureReason::Billing | FailureReason::AuthPermanent => (WindowKind::Disabled, before.disabled_until_ms),
+        _ => (WindowKind::Cooldown, before.cooldown_until_ms),
+    };
+    Recorded { kind, reused: until.is_some_and(|until| until > at.as_f64()) }
 }
 
 #[cfg(test)]
@@ -256,6 +276,7 @@ mod tests {
                 secret: None,
                 at: Timestamp::from_ms(at),
                 what,
+                window: Arc::default(),
             };
             run(self.recorder.record(&self.state, &self.dir, mark))
         }

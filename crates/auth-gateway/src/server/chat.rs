@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::chat_request::{ChatRequest, reference};
 use super::chat_stream::{ChatStream, usage};
-use super::guard::{AnsweredBy, json_response, snapshot_of};
+use super::guard::{AnsweredBy, json_response, run_id_of, snapshot_of};
 use super::live::Snapshot;
 use super::refusal::{Refusal, Tongue};
 use super::tally::Tally;
@@ -55,6 +55,7 @@ async fn answered(shared: &Arc<Shared>, request: Request) -> Result<Response, Re
         return Err(Refusal::busy());
     };
     let snapshot = snapshot_of(&request)?;
+    let run_id = run_id_of(&request);
     let (parts, body) = request.into_parts();
     let limits = shared.limits;
     let body = super::body::read(&parts.headers, body, limits.body_bytes, limits.body).await?;
@@ -88,6 +89,7 @@ async fn answered(shared: &Arc<Shared>, request: Request) -> Result<Response, Re
         shared.log(&note);
     }
     let job = Job {
+        run_id,
         state: Arc::clone(&snapshot.state),
         agent,
         model: opened.model.clone(),
@@ -102,7 +104,6 @@ async fn answered(shared: &Arc<Shared>, request: Request) -> Result<Response, Re
     let mut running = turning::start(shared, job);
     if !streams {
         let answer = running.whole().await.map_err(|error| Refusal::of_turn(&error, Engine::now()))?;
-        tell_notes(shared, &answer);
         let text = if answer.text.trim().is_empty() { NOTHING } else { &answer.text };
         let mut response = whole(&title, text, Some(&answer));
         name(&mut response, &answer.provider, &answer.model, &answer.used);
@@ -111,25 +112,17 @@ async fn answered(shared: &Arc<Shared>, request: Request) -> Result<Response, Re
     // Until the first piece there may be another status than 200.
     match running.pieces.recv().await {
         Some(Piece::Begun(begun)) => {
-            let mut response = ChatStream::following(&title, running, Arc::clone(shared));
+            let mut response = ChatStream::following(&title, running);
             name(&mut response, &begun.provider, &begun.model, &begun.used);
             Ok(response)
         }
         Some(_) => Err(Refusal::of_turn(&broken(), Engine::now())),
         None => {
             let answer = running.whole().await.map_err(|error| Refusal::of_turn(&error, Engine::now()))?;
-            tell_notes(shared, &answer);
             let mut response = ChatStream::empty(&title, NOTHING, &answer);
             name(&mut response, &answer.provider, &answer.model, &answer.used);
             Ok(response)
         }
-    }
-}
-
-/// What the log should know beside the answer.
-pub(crate) fn tell_notes(shared: &Shared, answer: &Answer) {
-    for note in &answer.notes {
-        shared.log(note);
     }
 }
 

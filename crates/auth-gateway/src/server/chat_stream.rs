@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use auth_probe::wire::TokenUsage;
@@ -12,8 +11,7 @@ use bytes::Bytes;
 use hyper::body::Frame;
 use serde_json::{Value, json};
 
-use super::Shared;
-use super::chat::{Title, event, event_stream, finish_reason, tell_notes};
+use super::chat::{Title, event, event_stream, finish_reason};
 use super::refusal::{Refusal, Tongue};
 use super::turning::{Running, broken};
 use crate::engine::{Engine, Piece};
@@ -26,15 +24,14 @@ pub(crate) struct ChatStream {
     running: Option<Running>,
     /// All pieces have come; the result is waited for.
     has_all: bool,
-    shared: Arc<Shared>,
 }
 
 impl ChatStream {
     /// The answer of a turn whose first piece is on its way.
-    pub(crate) fn following(title: &Title, running: Running, shared: Arc<Shared>) -> Response {
+    pub(crate) fn following(title: &Title, running: Running) -> Response {
         let mut ready = VecDeque::with_capacity(2);
         ready.push_back(Bytes::from(event(&title.chunk(&json!({"role": "assistant"}), None, None))));
-        event_stream(Body::new(Self { title: title.clone(), ready, running: Some(running), has_all: false, shared }))
+        event_stream(Body::new(Self { title: title.clone(), ready, running: Some(running), has_all: false }))
     }
 
     /// A text that is there at once.
@@ -49,10 +46,7 @@ impl ChatStream {
 
     fn end(&mut self, result: &Result<Answer, TurnError>) {
         let text = match result {
-            Ok(answer) => {
-                tell_notes(&self.shared, answer);
-                self.title.last(finish_reason(&answer.stop), answer.usage)
-            }
+            Ok(answer) => self.title.last(finish_reason(&answer.stop), answer.usage),
             Err(error) => {
                 let refusal = Refusal::of_turn(error, Engine::now());
                 format!("{}data: [DONE]\n\n", event(&refusal.body(Tongue::OpenAi)))

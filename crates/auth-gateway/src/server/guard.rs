@@ -107,6 +107,15 @@ pub(crate) struct AnsweredBy {
     pub(crate) profile: Option<ProfileId>,
 }
 
+/// The number of a request.
+#[derive(Clone, Debug)]
+struct RunId(String);
+
+/// The number that a request has in the log.
+pub(crate) fn run_id_of(request: &Request) -> String {
+    request.extensions().get::<RunId>().map(|id| id.0.clone()).unwrap_or_default()
+}
+
 /// All paths.
 pub(crate) fn router(shared: &Arc<Shared>) -> Router {
     Router::new()
@@ -129,14 +138,15 @@ async fn guard(State(shared): State<Arc<Shared>>, mut request: Request, next: Ne
     let route = Route::of(request.uri().path());
     let method = if route.allows(request.method()) { request.method().to_string() } else { "(other)".to_owned() };
     let snapshot = shared.live.now();
+    let id = format!("{:016x}", RealHost.random());
     let response = match admit(&shared, &snapshot, route, &request) {
         Err(refused) => refused,
         Ok(()) => {
             request.extensions_mut().insert(snapshot);
+            request.extensions_mut().insert(RunId(id.clone()));
             next.run(request).await
         }
     };
-    let id = format!("{:016x}", RealHost.random());
     let (mut parts, body) = response.into_parts();
     parts.headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     if let Ok(id) = HeaderValue::from_str(&id) {

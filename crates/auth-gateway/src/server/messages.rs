@@ -22,8 +22,8 @@ use serde_json::value::RawValue;
 
 use super::Shared;
 use super::catalogue::agent_named;
-use super::chat::{name, tell_notes};
-use super::guard::snapshot_of;
+use super::chat::name;
+use super::guard::{run_id_of, snapshot_of};
 use super::live::Snapshot;
 use super::refusal::{Refusal, Tongue};
 use super::tally::Tally;
@@ -55,6 +55,7 @@ async fn answered(shared: &Arc<Shared>, request: Request) -> Result<Response, Re
         return Err(Refusal::busy());
     };
     let snapshot = snapshot_of(&request)?;
+    let run_id = run_id_of(&request);
     let (parts, body) = request.into_parts();
     let limits = shared.limits;
     let body = super::body::read(&parts.headers, body, limits.body_bytes, limits.body).await?;
@@ -78,6 +79,7 @@ async fn answered(shared: &Arc<Shared>, request: Request) -> Result<Response, Re
         query: parts.uri.query().filter(|query| *query == BETA_QUERY).map(str::to_owned),
     };
     let job = Job {
+        run_id,
         state: Arc::clone(&snapshot.state),
         agent,
         model,
@@ -92,7 +94,7 @@ async fn answered(shared: &Arc<Shared>, request: Request) -> Result<Response, Re
     };
     let mut running = turning::start(shared, job);
     match running.pieces.recv().await {
-        Some(Piece::Begun(begun)) => Ok(passed_on(&begun, running, Arc::clone(shared))),
+        Some(Piece::Begun(begun)) => Ok(passed_on(&begun, running)),
         Some(_) => Err(Refusal::of_turn(&broken(), Engine::now())),
         None => match running.whole().await {
             Ok(_) => Err(Refusal::new(502, "api_error", "The provider sent an empty answer.")),
@@ -199,8 +201,8 @@ fn pin(
 }
 
 /// The answer, byte for byte.
-fn passed_on(begun: &Begun, running: Running, shared: Arc<Shared>) -> Response {
-    let mut response = Response::new(Body::new(Passing { running: Some(running), broke: None, shared }));
+fn passed_on(begun: &Begun, running: Running) -> Response {
+    let mut response = Response::new(Body::new(Passing { running: Some(running), broke: None }));
     *response.status_mut() = StatusCode::from_u16(begun.head.status).unwrap_or(StatusCode::OK);
     let mut headers = HeaderMap::new();
     for (name, value) in &begun.head.headers {
@@ -218,7 +220,6 @@ struct Passing {
     running: Option<Running>,
     /// How it broke off; told when the bytes before it have gone out.
     broke: Option<String>,
-    shared: Arc<Shared>,
 }
 
 impl HttpBody for Passing {
@@ -242,10 +243,7 @@ impl HttpBody for Passing {
                     let Poll::Ready(result) = Pin::new(&mut running.end).poll(context) else { return Poll::Pending };
                     self.running = None;
                     let message = match result {
-                        Ok(Ok(answer)) => {
-                            tell_notes(&self.shared, &answer);
-                            return Poll::Ready(None);
-                        }
+                        Ok(Ok(_)) => return Poll::Ready(None),
                         Ok(Err(error)) => error.message,
                         Err(_) => broken().message,
                     };

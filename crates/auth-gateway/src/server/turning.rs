@@ -42,6 +42,8 @@ pub(crate) struct Forwarded {
 /// A turn that can be started.
 #[derive(Debug)]
 pub(crate) struct Job {
+    /// The number of the request.
+    pub(crate) run_id: String,
     pub(crate) state: Arc<State>,
     pub(crate) agent: AgentId,
     pub(crate) model: ModelRef,
@@ -89,6 +91,13 @@ pub(crate) fn start(shared: &Arc<Shared>, job: Job) -> Running {
         let result = run(&shared, &job, &out).await;
         Tally::take(&shared.tally.running);
         let now_ms = crate::Engine::now().as_ms();
+        let notes = match &result {
+            Ok(answer) => &answer.notes,
+            Err(error) => &error.notes,
+        };
+        for note in notes {
+            shared.log(note);
+        }
         match &result {
             Ok(answer) => shared.tally.answered(answer, begun.elapsed(), now_ms),
             Err(error) => shared.tally.failed(error, begun.elapsed(), now_ms),
@@ -120,6 +129,7 @@ async fn run(shared: &Arc<Shared>, job: &Job, out: &mpsc::Sender<Piece>) -> Resu
         }
     };
     let turn = Turn {
+        run_id: &job.run_id,
         state: &job.state,
         agent: &job.agent,
         model: job.model.clone(),

@@ -80,6 +80,12 @@ fn a_limited_key_is_followed_by_the_next_and_recorded() {
         (stats["acme:a"]["cooldownReason"].as_str(), stats["acme:a"]["cooldownModel"].as_str()),
         (Some("rate_limit"), Some("m1"))
     );
+    // The log has one line for it, under the number of the request, and does not name the profile.
+    let number = answered.header("x-openclaw-request-id").unwrap();
+    let line = format!("Warning: auth: {number} sha256:");
+    let said = gateway.said();
+    let line = said.lines().find(|said| said.starts_with(&line)).unwrap_or_else(|| panic!("{said}"));
+    assert!(line.ends_with(" of acme: rate_limit; cooldown begins") && !line.contains("acme:a"), "{line}");
     wait_until(|| read_json(&sandbox.store())["usageStats"]["acme:b"]["lastUsed"].is_number(), "the last use");
     gateway.chat(&hi());
     let keys: Vec<String> = server.asked().iter().map(super::server::Asked::bearer).collect();

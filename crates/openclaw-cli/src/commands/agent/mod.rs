@@ -138,6 +138,7 @@ impl<'a> AgentRun<'a> {
             recording: Recording::AtOnce,
         }));
         let turn = Turn {
+            run_id: &opened.session_id,
             state: &self.conversing.state,
             agent: &self.conversing.agent,
             model: opened.model.clone(),
