@@ -1,6 +1,7 @@
 //! `cargo xtask proof`: what takes longer than a test. Real processes, real kills, real contention.
 
 mod clients;
+mod fuzz;
 mod gateway;
 mod gateway_clients;
 pub(crate) mod gateway_process;
@@ -8,6 +9,7 @@ mod gateway_script;
 mod leaks;
 pub(crate) mod loopback_http;
 pub(crate) mod mock_provider;
+mod mutants;
 mod page;
 mod reads;
 mod rotating_server;
@@ -31,6 +33,9 @@ use leaks::Printed;
 const RACERS: usize = 32;
 const UPDATES: usize = 100;
 
+/// How long every fuzz target runs, in seconds.
+const FUZZ_SECONDS: u64 = 60;
+
 /// How many rounds of every variant of `single-flight`.
 const FLIGHTS: usize = 200;
 
@@ -40,6 +45,15 @@ const REQUESTS: usize = 1000;
 /// Runs the proofs: `kill` and `single-flight` with so many rounds, `race`, `doctor` with this many states or
 /// `doctor kill` with this many rounds, or all of them. `--bin` names another program than the one that is built.
 pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
+    let work = root.join("target/proof");
+    match words {
+        ["fuzz"] => return fuzz::fuzz(root, &work, FUZZ_SECONDS, &[]),
+        ["fuzz", seconds, only @ ..] => {
+            return fuzz::fuzz(root, &work, seconds.parse().context("seconds is not a number")?, only);
+        }
+        ["mutants", only @ ..] => return mutants::mutants(root, &work, only),
+        _ => {}
+    }
     let (words, binary) = match words {
         [words @ .., "--bin", binary] => (words, PathBuf::from(binary)),
         words => {
@@ -48,7 +62,6 @@ pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
         }
     };
     let binary = binary.canonicalize().context("no such program")?;
-    let work = root.join("target/proof");
     let kill = |rounds: u64| -> Result<()> {
         kill(&binary, &work, usize::try_from(rounds)?)?;
         proof_doctor::kill(&binary, &work, rounds / 4)
@@ -59,7 +72,8 @@ pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
             kill(3000)?;
             race(&binary, &work)?;
             proof_doctor::run(&binary, &work, 1000)?;
-            single_flight::single_flight(&binary, &work, FLIGHTS)
+            single_flight::single_flight(&binary, &work, FLIGHTS)?;
+            gateway::gateway(&binary, &work, REQUESTS)
         }
         ["kill"] => kill(3000),
         ["kill", rounds] => kill(rounds.parse().context("rounds is not a number")?),
