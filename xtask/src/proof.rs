@@ -1,6 +1,7 @@
 //! `cargo xtask proof`: what takes longer than a test. Real processes, real kills, real contention.
 
 mod clients;
+mod coverage;
 mod fuzz;
 mod gateway;
 mod gateway_clients;
@@ -51,6 +52,7 @@ pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
         ["fuzz", seconds, only @ ..] => {
             return fuzz::fuzz(root, &work, seconds.parse().context("seconds is not a number")?, only);
         }
+        ["coverage", only @ ..] => return coverage::coverage(root, &work, only),
         ["mutants", only @ ..] => return mutants::mutants(root, &work, only),
         _ => {}
     }
