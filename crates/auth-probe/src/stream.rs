@@ -44,10 +44,22 @@ pub struct ReplyHead {
     pub headers: Vec<(String, String)>,
 }
 
+impl ReplyHead {
+    fn of(response: &Response) -> Self {
+        let passes = |name: &str| {
+            matches!(name, "content-type" | "request-id" | "retry-after") || name.starts_with("anthropic-ratelimit-")
+        };
+        let headers = response.headers().iter().filter(|(name, _)| passes(name.as_str()));
+        let headers = headers.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
+        Self { status: response.status().as_u16(), headers: headers.collect() }
+    }
+}
+
 /// A reply under way.
 #[derive(Debug)]
 pub struct Reply {
     response: Response,
+    head: ReplyHead,
     /// Taken when the body has ended.
     reader: Option<ChatReader>,
     job: Job,
@@ -64,7 +76,7 @@ impl Reply {
     pub async fn open(job: Job, clients: &Clients, redactor: &Redactor) -> Result<Self, ReplyFailure> {
         let redactor = redactor.with(secrets_of(&job.request));
         let shown = |text: &str| redactor.redact(text).chars().take(MAX_SHOWN).collect::<String>();
-        let response = send(&job.request, clients, job.ca.as_ref()).await.map_err(|row| ReplyFailure {
+        let mut response = send(&job.request, clients, job.ca.as_ref()).await.map_err(|row| ReplyFailure {
             reason: row.reason,
             message: shown(row.error.as_deref().unwrap_or("no answer")),
             status: None,
@@ -84,8 +96,11 @@ impl Reply {
         };
         match status {
             200..=299 => {
+                let head = ReplyHead::of(&response);
+                // They are slices of the buffer that they were read into: it would be kept as long as the stream lasts.
+                response.headers_mut().clear();
                 let reader = Some(ChatReader::new(job.kind));
-                Ok(Self { response, reader, job, redactor, ended: None })
+                Ok(Self { response, head, reader, job, redactor, ended: None })
             }
             300..=399 => {
                 let row = redirected(&response);
@@ -170,12 +185,7 @@ impl Reply {
 
     /// The status and those headers that somebody who gets the bytes may see.
     pub fn head(&self) -> ReplyHead {
-        let passes = |name: &str| {
-            matches!(name, "content-type" | "request-id" | "retry-after") || name.starts_with("anthropic-ratelimit-")
-        };
-        let headers = self.response.headers().iter().filter(|(name, _)| passes(name.as_str()));
-        let headers = headers.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
-        ReplyHead { status: self.response.status().as_u16(), headers: headers.collect() }
+        self.head.clone()
     }
 
     /// How the reply ended; nothing is known before it has.
