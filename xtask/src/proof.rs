@@ -34,7 +34,8 @@ const FLIGHTS: usize = 200;
 const REQUESTS: usize = 1000;
 
 /// Runs the proofs: `kill` and `single-flight` with so many rounds, `race`, `doctor` with this many states or
-/// `doctor kill` with this many rounds, or all of them. `--bin` names another program than the one that is built.
+/// `doctor kill` with this many rounds, or all of these and `gateway`. `clients` and `page` need Python and Chromium and
+/// run by name only. `--bin` names another program than the one that is built.
 pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
     let (words, binary) = match words {
         [words @ .., "--bin", binary] => (words, PathBuf::from(binary)),
@@ -54,7 +55,8 @@ pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
             kill(3000)?;
             race(&binary, &work)?;
             proof_doctor::run(&binary, &work, 1000)?;
-            single_flight::single_flight(&binary, &work, FLIGHTS)
+            single_flight::single_flight(&binary, &work, FLIGHTS)?;
+            gateway::gateway(&binary, &work, REQUESTS)
         }
         ["kill"] => kill(3000),
         ["kill", rounds] => kill(rounds.parse().context("rounds is not a number")?),
