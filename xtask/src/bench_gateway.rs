@@ -102,14 +102,19 @@ pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
     let gateway = GatewayProcess::start(&binary, &home, 0, &["--max-turns", &turns])?;
     let idle = gateway.memory_kb("VmRSS")?;
     let open = open_streams(gateway.address)?;
-    let (with_streams, peak) = (gateway.memory_kb("VmRSS")?, gateway.memory_kb("VmHWM")?);
+    let [with_streams, own, program, peak] =
+        ["VmRSS", "RssAnon", "RssFile", "VmHWM"].map(|name| gateway.memory_kb(name));
+    let (with_streams, own, program, peak) = (with_streams?, own?, program?, peak?);
     gate.open();
     drop(open);
     println!(
-        "\nmemory: {} MB at the start, {} MB with {STREAMS} open streams (peak {} MB; {} MB after the load above); budget {} MB: {}",
+        "\nmemory: {} MB at the start, {} MB with {STREAMS} open streams ({} of its own, {} of the program's file; peak {}), {} KB each; {} MB after the load above; budget {} MB: {}",
         megabytes(idle),
         megabytes(with_streams),
+        megabytes(own),
+        megabytes(program),
         megabytes(peak),
+        with_streams.saturating_sub(idle) / STREAMS as u64,
         megabytes(after_load),
         megabytes(BUDGET_KB),
         verdict(with_streams.max(peak) <= BUDGET_KB)

@@ -44,7 +44,8 @@ const FLIGHTS: usize = 200;
 const REQUESTS: usize = 1000;
 
 /// Runs the proofs: `kill` and `single-flight` with so many rounds, `race`, `doctor` with this many states or
-/// `doctor kill` with this many rounds, or all of them. `--bin` names another program than the one that is built.
+/// `doctor kill` with this many rounds, or all of these and `gateway`. `clients` and `page` need Python and Chromium and
+/// run by name only. `--bin` names another program than the one that is built.
 pub(crate) fn run(shell: &Shell, root: &Path, words: &[&str]) -> Result<()> {
     let work = root.join("target/proof");
     match words {

@@ -96,10 +96,10 @@ impl Reply {
         };
         match status {
             200..=299 => {
-                let reader = Some(ChatReader::new(job.kind));
                 let head = ReplyHead::of(&response);
-                // They keep the buffer alive that they were read into, as long as the reply lasts.
+                // They are slices of the buffer that they were read into: it would be kept as long as the stream lasts.
                 response.headers_mut().clear();
+                let reader = Some(ChatReader::new(job.kind));
                 Ok(Self { response, head, reader, job, redactor, ended: None })
             }
             300..=399 => {

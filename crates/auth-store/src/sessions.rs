@@ -1,8 +1,10 @@
 //! Sessions on the disk: which conversation is bound to which model and profile, and what was said (spec 07 section
 //! 8.1).
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use auth_core::config::AgentId;
 use auth_core::session::{SessionDocument, SessionEntry, SessionSettings};
@@ -37,6 +39,14 @@ pub enum SessionError {
     /// The file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+}
+
+/// What the threads of this process wait at before they ask for the lock file. Those that find the file there would try
+/// again after a tenth of a second, and later and later, although it is free most of the time.
+fn threads_of(path: &Path) -> Arc<Mutex<()>> {
+    static ALL: Mutex<Option<HashMap<PathBuf, Arc<Mutex<()>>>>> = Mutex::new(None);
+    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(all.get_or_insert_default().entry(path.to_owned()).or_default())
 }
 
 /// The sessions of one agent.
@@ -104,6 +114,8 @@ impl<'a> SessionStore<'a> {
         change: &mut dyn FnMut(&mut SessionEntry),
     ) -> Result<Option<PathBuf>, SessionError> {
         make_parent(&self.path, self.host)?;
+        let threads = threads_of(&self.path);
+        let _turn = threads.lock().unwrap_or_else(PoisonError::into_inner);
         let guard = lock(&self.path, self.host)?;
         let (mut document, corrupt) = match self.load()? {
             Some(document) => (document, None),
@@ -270,6 +282,32 @@ mod tests {
         let aside = store.update("b", &mut |entry| entry.set("sessionId", "2".into())).unwrap().unwrap();
         assert_eq!(std::fs::read_to_string(aside).unwrap(), "rubbish");
         assert_eq!(store.read().unwrap().get("b").unwrap().session_id(), Some("2"));
+    }
+
+    #[test]
+    fn threads_take_turns_without_finding_the_lock_file_of_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = store(dir.path()).path().to_owned();
+        let lock_file = dir.path().join("sessions/sessions.json.lock");
+        let turn = threads_of(&path);
+        let held = turn.lock().unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let dir = dir.path();
+                scope.spawn(move || {
+                    let store = store(dir);
+                    for round in 0..5 {
+                        let change = &mut |entry: &mut SessionEntry| entry.set("sessionId", round.to_string().into());
+                        store.update(&format!("{thread}"), change).unwrap();
+                    }
+                });
+            }
+            assert!(!lock_file.exists(), "whoever waits for another thread does not hold the file");
+            drop(held);
+        });
+        let all = store(dir.path()).read().unwrap();
+        assert!((0..8).all(|thread| all.get(&thread.to_string()).unwrap().session_id() == Some("4")));
+        assert!(!lock_file.exists());
     }
 
     #[test]

@@ -182,7 +182,8 @@ fn killed(binary: &Path, home: &GatewayHome, book: &Book, count: usize, said: &m
     let (next, before) = (AtomicUsize::new(count), book.len());
     let calls = Mutex::new(Vec::with_capacity(count));
     let listening = AtomicBool::new(true);
-    let (gaps, life) = thread::scope(|scope| -> Result<_> {
+    let mut kept = 0;
+    let (gaps, life) = thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| {
                 loop {
@@ -199,31 +200,49 @@ fn killed(binary: &Path, home: &GatewayHome, book: &Book, count: usize, said: &m
                 }
             });
         }
-        let (mut gateway, mut gaps) = (first, Vec::new());
-        for kill in 1..=KILLS + 1 {
-            while next.load(Ordering::Relaxed) < count + count * kill / (KILLS + 2) {
-                thread::sleep(Duration::from_micros(200));
+        let lives = || -> Result<_> {
+            let (mut gateway, mut gaps, mut looked_at) = (first, Vec::new(), 0);
+            for kill in 1..=KILLS + 1 {
+                while next.load(Ordering::Relaxed) < count + count * kill / (KILLS + 2) {
+                    thread::sleep(Duration::from_micros(200));
+                }
+                // Who has not begun waits for the next life, so that most requests meet a gateway.
+                listening.store(false, Ordering::Relaxed);
+                let from = Instant::now();
+                // The last of them is asked to end, and finishes what it has begun.
+                let ended = if kill > KILLS {
+                    gateway.terminate()?;
+                    gateway.ended()
+                } else {
+                    gateway.kill()
+                };
+                said.push_str(&ended?);
+                // Once everybody knows how it ended, what this life has left behind is looked at.
+                let life = loop {
+                    let calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
+                    if calls.len() == next.load(Ordering::Relaxed).min(2 * count) - count {
+                        break calls.get(looked_at..).map(<[_]>::to_vec).unwrap_or_default();
+                    }
+                    drop(calls);
+                    thread::sleep(Duration::from_millis(1));
+                };
+                looked_at += life.len();
+                kept += failures_kept(&life, &home.read_store()?, book)?;
+                // The windows of this life would keep the next one from failing.
+                clear(binary, home)?;
+                gateway = GatewayProcess::start(binary, home, address.port(), &[])?;
+                listening.store(true, Ordering::Relaxed);
+                gaps.push((from, Instant::now()));
             }
-            // Who has not begun waits for the next life, so that most requests meet a gateway.
-            listening.store(false, Ordering::Relaxed);
-            let from = Instant::now();
-            // The last of them is asked to end, and finishes what it has begun.
-            let ended = if kill > KILLS {
-                gateway.terminate()?;
-                gateway.ended()
-            } else {
-                gateway.kill()
-            };
-            said.push_str(&ended?);
-            // The windows of this life would keep the next one from failing.
-            clear(binary, home)?;
-            let restarted = GatewayProcess::start(binary, home, address.port(), &[]);
-            // Without a gateway they go on too: to fail, instead of waiting for ever.
-            listening.store(true, Ordering::Relaxed);
-            gateway = restarted?;
-            gaps.push((from, Instant::now()));
+            Ok((gaps, gateway))
+        };
+        let result = lives();
+        // Nobody waits for a gateway that does not come.
+        if result.is_err() {
+            next.store(2 * count, Ordering::Relaxed);
         }
-        Ok((gaps, gateway))
+        listening.store(true, Ordering::Relaxed);
+        result
     })?;
     life.terminate()?;
     said.push_str(&life.ended()?);
@@ -232,13 +251,12 @@ fn killed(binary: &Path, home: &GatewayHome, book: &Book, count: usize, said: &m
     let run = Run { calls, gaps };
     let (answered, refused, cut) = run.judge(book, said)?;
     let store = home.read_store()?;
-    let kept = run.failures_kept(&store, book)?;
     let last = run.gaps.last().map(|gap| gap.1);
     let of_last_life: Vec<(Call, Seen)> =
         run.calls.into_iter().filter(|(_, seen)| last.is_some_and(|last| seen.begun > last)).collect();
     last_uses(&store, book, &of_last_life)?;
     println!(
-        "gateway: {count} requests on {CLIENTS} connections through {KILLS} kills and 1 SIGTERM: {answered} answered, {refused} refused, {cut} cut off by a kill or an end; {} requests to providers, the last failure of {kept} profiles on the disk; {:.1} s",
+        "gateway: {count} requests on {CLIENTS} connections through {KILLS} kills and 1 SIGTERM: {answered} answered, {refused} refused, {cut} cut off by a kill or an end; {} requests to providers, {kept} times a profile had failed in a life and the store knew its last failure; {:.1} s",
         book.len() - before,
         begin.elapsed().as_secs_f32()
     );
@@ -271,28 +289,28 @@ impl Run {
         }
         Ok((answered, refused, cut))
     }
+}
 
-    /// Every failure that a client heard of, or after which something else was tried, is on the disk.
-    fn failures_kept(&self, store: &Value, book: &Book) -> Result<usize> {
-        let mut latest: BTreeMap<String, u64> = BTreeMap::new();
-        for (call, seen) in &self.calls {
-            let served = book.of(call.number);
-            let was_told = seen.answer.is_some();
-            for (at, one) in served.iter().enumerate() {
-                let went_on = was_told || at + 1 < served.len();
-                if one.said == Said::Refused && one.habit.is_recorded() && went_on {
-                    let latest = latest.entry(one.profile.clone()).or_default();
-                    *latest = one.at_ms.max(*latest);
-                }
+/// Every failure that a client heard of, or after which something else was tried, is on the disk. Gives how many
+/// profiles have one.
+fn failures_kept(calls: &[(Call, Seen)], store: &Value, book: &Book) -> Result<usize> {
+    let mut latest: BTreeMap<String, u64> = BTreeMap::new();
+    for (call, seen) in calls {
+        let served = book.of(call.number);
+        for (at, one) in served.iter().enumerate() {
+            let went_on = seen.answer.is_some() || at + 1 < served.len();
+            if one.said == Said::Refused && one.habit.is_recorded() && went_on {
+                let latest = latest.entry(one.profile.clone()).or_default();
+                *latest = one.at_ms.max(*latest);
             }
         }
-        for (profile, at_ms) in &latest {
-            let usage = &store["usageStats"][profile];
-            let kept = usage["lastFailureAt"].as_u64().unwrap_or(0);
-            ensure!(kept >= *at_ms, "{profile} failed at {at_ms}, but: {usage}");
-        }
-        Ok(latest.len())
     }
+    for (profile, at_ms) in &latest {
+        let usage = &store["usageStats"][profile];
+        let kept = usage["lastFailureAt"].as_u64().unwrap_or(0);
+        ensure!(kept >= *at_ms, "{profile} failed at {at_ms}, but: {usage}");
+    }
+    Ok(latest.len())
 }
 
 /// Every answer that a client got counts as a use of its profile.
