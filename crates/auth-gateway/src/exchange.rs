@@ -100,7 +100,8 @@ impl ModelRun<'_> {
             let piece = match next {
                 Ok(Some(piece)) => piece,
                 Ok(None) => return Ok((text, reply.ended())),
-                Err(failure) if has_begun => return Err(Failure::AfterText(failure)),
+                // Whoever gets the whole answer at its end has seen nothing of this one.
+                Err(failure) if has_begun && self.turn.out.is_some() => return Err(Failure::AfterText(failure)),
                 Err(failure) => return Err(Failure::BeforeText(failure)),
             };
             if let Piece::Text(piece) = &piece {

@@ -276,6 +276,11 @@ impl Drop for Line {
                 format!("{}/{} {profile}", by.provider, by.model)
             },
         );
+        // An open page asks every few seconds, a monitor every minute: told only when something is wrong.
+        let is_watching = matches!(self.route, Route::Health | Route::Status | Route::Metrics | Route::Page);
+        if is_watching && self.status < 400 {
+            return;
+        }
         self.shared.log(&format!(
             "[gateway] {} {} {} {} {by} {} ms",
             self.id,
