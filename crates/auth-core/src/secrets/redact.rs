@@ -17,10 +17,7 @@ impl Redactor {
     /// A redactor that knows these secrets. Blank and very short ones are left out: removing them would hide nothing
     /// and garble everything.
     pub fn of(secrets: impl IntoIterator<Item = Secret>) -> Self {
-        let mut known: Vec<Secret> =
-            secrets.into_iter().filter(|secret| secret.reveal().trim().chars().count() >= RUN).collect();
-        // The longest first, so that a secret within another does not split it.
-        known.sort_by_key(|secret| std::cmp::Reverse(secret.reveal().len()));
+        let known = secrets.into_iter().filter(|secret| secret.reveal().trim().chars().count() >= RUN).collect();
         Self { known }
     }
 
@@ -33,23 +30,47 @@ impl Redactor {
     /// The text without known secrets, without runs of eight characters of one, without what looks like a secret, and
     /// without control characters.
     pub fn redact(&self, text: &str) -> String {
-        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let text = self.known.iter().fold(text, |text, secret| without_runs(&text, secret.reveal().trim()));
-        without_lookalikes(&text)
+        let text: Vec<char> = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        // Everything is looked for in the text as it came: what one secret removes must not split another.
+        let mut covered = vec![false; text.len()];
+        for secret in &self.known {
+            cover_runs(&text, secret.reveal().trim(), &mut covered);
+        }
+        cover_gaps(&text, &mut covered);
+        without_lookalikes(&without_covered(&text, &covered))
     }
 }
 
-/// Replaces every stretch of the text that is a run of the secret.
-fn without_runs(text: &str, secret: &str) -> String {
-    let text: Vec<char> = text.chars().collect();
+/// Marks every stretch of the text that is a run of the secret.
+fn cover_runs(text: &[char], secret: &str, covered: &mut [bool]) {
     let secret: Vec<char> = secret.chars().collect();
     let runs: std::collections::HashSet<&[char]> = secret.windows(RUN).collect();
-    let mut covered = vec![false; text.len()];
     for (at, window) in text.windows(RUN).enumerate() {
         if runs.contains(window) {
             covered[at..at + RUN].fill(true);
         }
     }
+}
+
+/// Marks what stands between two marked stretches of one word: a secret that was written otherwise at a few places.
+fn cover_gaps(text: &[char], covered: &mut [bool]) {
+    let mut last = None;
+    for at in 0..text.len() {
+        if !covered[at] {
+            continue;
+        }
+        if let Some(last) = last
+            && at - last - 1 < RUN
+            && !text[last + 1..at].iter().any(|c| c.is_whitespace())
+        {
+            covered[last + 1..at].fill(true);
+        }
+        last = Some(at);
+    }
+}
+
+/// The text with something else in place of what is marked.
+fn without_covered(text: &[char], covered: &[bool]) -> String {
     let mut out = String::with_capacity(text.len());
     for (at, c) in text.iter().enumerate() {
         if !covered[at] {
@@ -191,7 +212,35 @@ mod tests {
         }
     }
 
+    #[test]
+    fn secrets_that_share_pieces_do_not_split_each_other() {
+        let one = "sk-CHUNKAAAA1aBc2DeCHUNKBBBBfG3hI4jCHUNKCCCC";
+        let other = "sk-CHUNKCCCC0000000CHUNKBBBB0000000CHUNKAAAA00000000000000";
+        for known in [[one, other], [other, one]] {
+            let redactor = Redactor::of(known.map(Secret::new));
+            assert_eq!(redactor.redact(&format!("500 boom {one} here")), "500 boom *** here");
+            assert_eq!(redactor.redact(&format!("{other}, {one}")), "***, ***");
+        }
+        let redactor = Redactor::of([Secret::new("correct-horse-battery-staple")]);
+        assert_eq!(redactor.redact("correct-horse%2Dbattery-staple"), "***");
+        assert_eq!(redactor.redact("correct-horse and battery-staple"), "*** and ***");
+    }
+
     proptest! {
+        #[test]
+        fn a_whole_secret_leaves_nothing(
+            pieces in proptest::collection::vec("[a-zA-Z0-9]{8,12}", 2..5),
+            glue in proptest::collection::vec("[a-zA-Z0-9]{0,7}", 5),
+            turn in 0_usize..5,
+        ) {
+            let joined = |from: usize| -> String {
+                (0..pieces.len()).flat_map(|at| [pieces[(at + from) % pieces.len()].as_str(), glue[at].as_str()]).collect()
+            };
+            let (one, other) = (joined(0), format!("{}-longer-than-the-other", joined(turn)));
+            let redactor = Redactor::of([Secret::new(one.clone()), Secret::new(other)]);
+            prop_assert_eq!(redactor.redact(&format!("bad {one} !")), "bad *** !");
+        }
+
         #[test]
         fn no_run_of_a_known_secret_is_left(secret in "[a-zA-Z0-9]{12,40}", before in "\\PC{0,20}", from in 0_usize..4) {
             let text = format!("{before}{}", &secret[from..]);
