@@ -32,6 +32,9 @@ pub(crate) async fn run(engine: &Arc<Engine>, turn: &Turn<'_>) -> Result<Answer,
     let configured = !turn.no_fallback && fallback::is_configured(config, Some(turn.agent));
     let mut progress = Progress::default();
     let mut failed: Vec<Attempted> = Vec::new();
+    // Everything on the way in its order: requests that failed, and models that were not asked at all.
+    let mut attempts: Vec<Attempted> = Vec::new();
+    let mut told = 0;
     let mut last: Option<TurnErrorKind> = None;
     for (at, model) in models.iter().enumerate() {
         let place = match at {
@@ -41,16 +44,19 @@ pub(crate) async fn run(engine: &Arc<Engine>, turn: &Turn<'_>) -> Result<Answer,
         };
         let has_more = at + 1 < models.len();
         let run = ModelRun { engine, turn, model, place, has_fallback: configured || has_more };
-        match run.run(&mut progress).await {
+        let ended = run.run(&mut progress).await;
+        attempts.extend_from_slice(&progress.requests[told..]);
+        told = progress.requests.len();
+        if let Err(ModelEnd::Failed(left_out) | ModelEnd::Error(left_out, _) | ModelEnd::Skipped(left_out)) = &ended
+            && left_out.source.is_none()
+        {
+            attempts.push((**left_out).clone());
+        }
+        match ended {
             Ok(mut answer) => {
-                answer.attempts = progress.requests;
+                answer.attempts = attempts;
                 answer.notes = progress.notes;
-                if let Some(first) = failed.first().filter(|first| is_missing(first)) {
-                    answer.notes.push(format!(
-                        "Warning: model {}/{} was not found; {}/{} answered instead",
-                        first.provider, first.model, answer.provider, answer.model
-                    ));
-                }
+                answer.notes.extend(failed.first().map(|first| instead_of(first, &answer)));
                 return Ok(answer);
             }
             Err(ModelEnd::Stop(error)) => {
@@ -75,8 +81,16 @@ pub(crate) async fn run(engine: &Arc<Engine>, turn: &Turn<'_>) -> Result<Answer,
     Err(summary(engine, turn, &models, failed, last, progress))
 }
 
-fn is_missing(attempted: &Attempted) -> bool {
-    attempted.reason == Some(auth_core::FailureReason::ModelNotFound)
+/// Says that another model answered than the one that was asked for.
+fn instead_of(first: &Attempted, answer: &Answer) -> String {
+    let why = match first.reason {
+        Some(auth_core::FailureReason::ModelNotFound) => "was not found".to_owned(),
+        _ => format!("did not answer ({})", first.error.trim_end_matches('.')),
+    };
+    format!(
+        "Warning: model {}/{} {why}; {}/{} answered instead",
+        first.provider, first.model, answer.provider, answer.model
+    )
 }
 
 /// The error of a turn that nothing answered.

@@ -17,7 +17,7 @@ use auth_oauth::{
 use auth_probe::wire::{Conversation, ForwardedMessages};
 use auth_probe::{Clients, Interrupt, Network, ReplyHead};
 use auth_store::secrets::{ExecPolicy, Resolver};
-use auth_store::{AgentAuth, Host, RealHost, State, UnknownAgent};
+use auth_store::{AgentAuth, Host, RealHost, State, StoreError, UnknownAgent};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -60,6 +60,8 @@ pub struct Engine {
     throttle: Mutex<HashMap<(PathBuf, String), i64>>,
     limited: Mutex<HashMap<Fingerprint, i64>>,
     refs: Mutex<HashMap<SecretRef, (RefState, i64)>>,
+    /// The stores of each agent that could not be read, as they were told.
+    unreadable: Mutex<HashMap<AgentId, Vec<StoreError>>>,
 }
 
 /// One turn: what is asked of which model, on behalf of whom.
@@ -129,6 +131,7 @@ impl Engine {
             throttle: Mutex::default(),
             limited: Mutex::default(),
             refs: Mutex::default(),
+            unreadable: Mutex::default(),
         }
     }
 
@@ -153,6 +156,17 @@ impl Engine {
     /// When the config has no such agent.
     pub fn auth(&self, state: &Arc<State>, agent: &AgentId) -> Result<Arc<AgentAuth>, UnknownAgent> {
         self.stores.auth(state, agent, &|dir| self.recorder.pending(dir))
+    }
+
+    /// The stores of an agent that cannot be read, when that has not been told yet.
+    pub(crate) fn news_of(&self, agent: &AgentId, errors: &[StoreError]) -> Vec<StoreError> {
+        let mut told = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = told.get(agent).map_or(&[][..], Vec::as_slice) == errors;
+        if same {
+            return Vec::new();
+        }
+        told.insert(agent.clone(), errors.to_vec());
+        errors.to_vec()
     }
 
     /// What the references of a provider resolve to; asking for a turn is consent to run programs.

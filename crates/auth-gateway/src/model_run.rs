@@ -157,6 +157,13 @@ impl ModelRun<'_> {
         let provider = self.model.provider_id();
         let failed = |error: String| ModelEnd::Failed(self.without_request(error, FailureReason::Auth));
         let auth = self.engine.auth(self.turn.state, self.turn.agent).map_err(|error| failed(error.to_string()))?;
+        progress.notes.extend(self.engine.news_of(self.turn.agent, &auth.view.errors).into_iter().map(|error| {
+            format!(
+                "Warning: {} {}; no credential of it is used. Run: openclaw doctor",
+                self.turn.state.layout.shorten(&error.path),
+                error.message
+            )
+        }));
         let now = Engine::now();
         let situation = Situation { now, ..self.turn.state.situation(&auth) };
         let refs = self.engine.refs(&situation, self.turn, &provider).await;

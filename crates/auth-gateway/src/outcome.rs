@@ -21,7 +21,7 @@ pub struct Attempted {
     pub model: String,
     /// The profile, when it was one.
     pub profile: Option<ProfileId>,
-    /// The stable text of the credential's source.
+    /// The stable text of the credential's source; none when nothing was sent.
     pub source: Option<String>,
     /// What went wrong, without secrets.
     pub error: String,
@@ -48,7 +48,7 @@ pub struct Answer {
     pub usage: TokenUsage,
     /// Why the model stopped.
     pub stop: String,
-    /// What failed before.
+    /// What failed before, in its order: requests, and models that could not be asked.
     pub attempts: Vec<Attempted>,
     /// What the user should know.
     pub notes: Vec<String>,

@@ -97,7 +97,10 @@ impl Tally {
         let mut failovers = locked(&self.failovers);
         for attempt in attempts {
             let reason = attempt.reason.map_or("unknown", auth_core::FailureReason::as_str);
-            *failures.entry((attempt.provider.clone(), reason)).or_default() += 1;
+            // A model that was not asked is shown, but no request has failed.
+            if attempt.source.is_some() {
+                *failures.entry((attempt.provider.clone(), reason)).or_default() += 1;
+            }
             if failovers.len() >= FAILOVERS_MAX {
                 failovers.pop_front();
             }

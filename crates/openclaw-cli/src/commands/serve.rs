@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_core::Secret;
+use auth_core::config::SecretInput;
 use auth_core::config::edit::object_at;
 use auth_gateway::{
     Access, AccessMode, AccessProblem, AccessSettings, Control, Engine, EngineSettings, Log, Recording, Server,
@@ -51,7 +52,7 @@ impl Form {
 }
 
 pub(crate) fn run(open: &dyn Fn() -> Result<Session, Failure>, form: Form, args: &Serve) -> Result<u8, Failure> {
-    let bind = bind(args.bind.as_deref())?;
+    let bind = bind(args.bind.as_deref(), form)?;
     let mut session = open()?;
     let config = &session.state.config.gateway;
     if form == Form::Gateway && !args.allow_unconfigured && config.mode.as_deref() != Some("local") {
@@ -61,7 +62,8 @@ pub(crate) fn run(open: &dyn Fn() -> Result<Session, Failure>, form: Form, args:
     if args.bind.is_none() && config.bind.as_deref().is_some_and(|bind| !matches!(bind, "loopback" | "auto")) {
         session.warn("Warning: gateway.bind asks for more than this machine; this gateway listens on loopback only");
     }
-    let access = access(&session, args)?;
+    let access = access(&session, args, form)?;
+    tell_unused_variables(&session, &access);
     if access.mode == Some(AccessMode::Open) {
         session.warn("Warning: --auth none lets every program of this machine use your credentials");
     }
@@ -114,7 +116,7 @@ fn log(level: LogLevel) -> Log {
     })
 }
 
-fn bind(word: Option<&str>) -> Result<IpAddr, Failure> {
+fn bind(word: Option<&str>, form: Form) -> Result<IpAddr, Failure> {
     let word = word.map_or("loopback", str::trim);
     let address = match word {
         "loopback" | "auto" | "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -122,7 +124,7 @@ fn bind(word: Option<&str>) -> Result<IpAddr, Failure> {
     };
     address.filter(IpAddr::is_loopback).ok_or_else(|| {
         let text = format!("--bind {word} would open the gateway to other machines; it listens on loopback only");
-        Failure::with_fix(text, "openclaw gateway run --bind loopback")
+        Failure::with_fix(text, format!("openclaw {} --bind loopback", form.command()))
     })
 }
 
@@ -137,22 +139,24 @@ fn port(session: &Session) -> Result<u16, Failure> {
 }
 
 /// What the command line says about access.
-fn access(session: &Session, args: &Serve) -> Result<AccessSettings, Failure> {
+fn access(session: &Session, args: &Serve, form: Form) -> Result<AccessSettings, Failure> {
     let mode = match args.auth.as_deref() {
         None => None,
         Some(word) => Some(AccessMode::parse(word).ok_or_else(|| {
-            Failure::with_fix("--auth must be token, password or none", "openclaw gateway run --auth token")
+            let fix = format!("openclaw {} --auth token", form.command());
+            Failure::with_fix("--auth must be token, password or none", fix)
         })?),
     };
     let mut secrets = [None, None];
-    for (slot, value, option, instead) in [
-        (0, &args.token, "--token", "OPENCLAW_GATEWAY_TOKEN"),
-        (1, &args.password, "--password", "--password-file FILE"),
+    let command = form.command();
+    for (slot, value, option, instead, fix) in [
+        (0, &args.token, "--token", "OPENCLAW_GATEWAY_TOKEN", format!("OPENCLAW_GATEWAY_TOKEN=… openclaw {command}")),
+        (1, &args.password, "--password", "--password-file FILE", format!("openclaw {command} --password-file FILE")),
     ] {
         let Some(value) = value else { continue };
         let secret = Secret::new(value.trim());
         if secret.is_blank() {
-            return Err(Failure::with_fix(format!("{option} is empty"), format!("use {instead} instead")));
+            return Err(Failure::with_fix(format!("{option} is empty"), fix));
         }
         session.warn(&format!(
             "Warning: other users of this machine can see what is given with {option}; use {instead} instead"
@@ -176,6 +180,24 @@ fn access(session: &Session, args: &Serve) -> Result<AccessSettings, Failure> {
     Ok(AccessSettings { mode, token, password })
 }
 
+/// Says when a variable that somebody set opens nothing, because the config goes first (spec 07 section 12.1).
+fn tell_unused_variables(session: &Session, access: &AccessSettings) {
+    let config = &session.state.config.gateway;
+    for (own, input, field, name) in [
+        (&access.token, &config.token, "gateway.auth.token", "OPENCLAW_GATEWAY_TOKEN"),
+        (&access.password, &config.password, "gateway.auth.password", "OPENCLAW_GATEWAY_PASSWORD"),
+    ] {
+        let Some(set) = session.state.environment.non_blank(name) else { continue };
+        let goes_first =
+            own.is_none() && matches!(input, Some(SecretInput::Plain(secret)) if !secret.is_same_text(set.trim()));
+        if goes_first {
+            session.warn(&format!(
+                "Note: {name} holds another secret than {field} of the config, which goes first; the variable opens nothing"
+            ));
+        }
+    }
+}
+
 /// Makes a token and keeps it in the config.
 fn make_token(session: &mut Session, form: Form) -> Result<(), Failure> {
     let bytes = random_bytes(TOKEN_BYTES)
@@ -194,7 +216,7 @@ fn make_token(session: &mut Session, form: Form) -> Result<(), Failure> {
     written.map_err(|error| {
         Failure::with_fix(
             format!("a gateway token was made but not saved: {error}"),
-            "OPENCLAW_GATEWAY_TOKEN=… openclaw gateway run",
+            format!("OPENCLAW_GATEWAY_TOKEN=… openclaw {}", form.command()),
         )
     })?;
     remark(&format!("A new gateway token was made and saved as gateway.auth.token in {shown}"));

@@ -261,6 +261,23 @@ fn secrets_of_the_command_line_and_of_a_file_open_and_are_not_shown() {
 }
 
 #[test]
+fn a_variable_that_opens_nothing_is_pointed_out() {
+    // The gateways of these tests have the variable; the config goes first.
+    let secret = "sk-test-configured-Hq3Xz7Kp2Ld";
+    for (configured, told) in [(secret, true), (TOKEN, false)] {
+        let server = provider();
+        let settings = json!({"gateway": {"auth": {"token": configured}}});
+        let gateway = Gateway::owning(home(&server).config(&settings.to_string()), &[]);
+        let headers = format!("Authorization: Bearer {configured}\r\n");
+        assert_eq!(gateway.raw(&head("GET", "/v1/models", &headers, None)).status, 200);
+        let said = gateway.said();
+        let note = "OPENCLAW_GATEWAY_TOKEN holds another secret than gateway.auth.token of the config";
+        assert_eq!(said.contains(note), told, "{said}");
+        assert!(!said.contains("Hq3Xz7Kp2Ld") && !said.contains("Lp9Rt4Kb"), "{said}");
+    }
+}
+
+#[test]
 fn the_log_can_be_silent() {
     let sandbox = home(&provider());
     let gateway = Gateway::command(&sandbox, &["--log-level", "error", "models", "serve", "--port", "0", "--json"]);

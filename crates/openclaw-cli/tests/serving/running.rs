@@ -113,6 +113,24 @@ fn a_changed_store_counts_for_the_next_request() {
 }
 
 #[test]
+fn a_store_that_cannot_be_read_is_told_once() {
+    let server = provider();
+    let sandbox = home(&server);
+    let gateway = Gateway::start(&sandbox, &[]);
+    gateway.chat(&hi());
+    assert!(!gateway.said().contains("auth-profiles.json"), "{}", gateway.said());
+    let torn = "{\"version\": 1, \"profiles\": {\"acme:a\": {\"key\": \"sk-te";
+    std::fs::write(sandbox.store(), torn).unwrap();
+    gateway.chat(&hi());
+    gateway.chat(&hi());
+    let said = gateway.said();
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("no credential of it is used")).collect();
+    assert_eq!(lines.len(), 1, "{said}");
+    assert!(lines[0].starts_with("Warning: ~/.openclaw/agents/main/agent/auth-profiles.json"), "{said}");
+    assert_eq!(std::fs::read_to_string(sandbox.store()).unwrap(), torn);
+}
+
+#[test]
 fn a_stream_goes_on_over_a_reload() {
     let (server, go) = in_halves();
     let sandbox = home(&server);
