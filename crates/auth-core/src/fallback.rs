@@ -153,6 +153,13 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
 
+    #[test]
+    fn what_tells_nothing_about_a_window_leaves_the_try() {
+        use FailureReason as R;
+        let left: Vec<FailureReason> = R::ALL.into_iter().filter(|reason| leaves_probe(*reason)).collect();
+        assert_eq!(left, [R::AuthPermanent, R::Auth, R::Format, R::ModelNotFound, R::SessionExpired]);
+    }
+
     fn keys(config: &Value, agent: Option<&str>, requested: &str, chosen: bool) -> Vec<String> {
         let config = Config::from_value(config);
         let requested = ModelRef::parse(requested, "acme").unwrap();

@@ -273,3 +273,125 @@ fn expiry_state(expires: Expiry, now: Timestamp) -> HealthStatus {
         HealthStatus::Ok
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Owner;
+
+    const NOW: i64 = 1_800_000_000_000;
+    const DAY: i64 = WARN_AFTER_MS;
+
+    fn health(profiles: &str) -> Health {
+        let store = AuthProfiles::parse(&format!(r#"{{"version": 1, "profiles": {{{profiles}}}}}"#), Owner::Agent);
+        Health::of(&store.unwrap(), Timestamp::from_ms(NOW))
+    }
+
+    fn one(fields: &str) -> ProfileHealth {
+        health(&format!(r#""p:a": {{{fields}}}"#)).profiles.remove(0)
+    }
+
+    fn token(expires: i64) -> String {
+        format!(r#""type": "token", "provider": "p", "token": "sk-test-health-000001", "expires": {expires}"#)
+    }
+
+    fn login(provider: &str, refresh: bool, expires: i64) -> String {
+        let refresh = if refresh { r#""refresh": "sk-test-refresh-00001", "# } else { "" };
+        format!(
+            r#""type": "oauth", "provider": "{provider}", "access": "sk-test-access-000001", {refresh}"expires": {expires}"#
+        )
+    }
+
+    #[test]
+    fn words_and_exit_codes() {
+        use HealthStatus as S;
+        let words = [S::Ok, S::Expiring, S::Expired, S::Missing, S::Static].map(HealthStatus::as_str);
+        assert_eq!(words, ["ok", "expiring", "expired", "missing", "static"]);
+        let codes = [CheckVerdict::Fine, CheckVerdict::Expiring, CheckVerdict::Failing].map(CheckVerdict::exit_code);
+        assert_eq!(codes, [0, 2, 1]);
+        let reasons = [HealthReason::MissingCredential, HealthReason::InvalidExpires, HealthReason::Expired];
+        assert_eq!(reasons.map(HealthReason::code), ["missing_credential", "invalid_expires", "expired"]);
+    }
+
+    #[test]
+    fn a_key_has_no_end_and_may_lack() {
+        let key = one(r#""type": "api_key", "provider": "p", "key": "sk-test-health-000001""#);
+        assert_eq!((key.status, key.reason, key.ends_at_ms), (HealthStatus::Static, None, None));
+        let none = one(r#""type": "api_key", "provider": "p""#);
+        assert_eq!((none.status, none.reason), (HealthStatus::Static, Some(HealthReason::MissingCredential)));
+    }
+
+    #[test]
+    fn a_token_ends() {
+        let cases = [
+            (NOW - 1, HealthStatus::Expired, Some(HealthReason::Expired), None),
+            (NOW, HealthStatus::Expired, Some(HealthReason::Expired), None),
+            (NOW + 1, HealthStatus::Expiring, None, Some(1.0)),
+            (NOW + DAY, HealthStatus::Expiring, None, Some(86_400_000.0)),
+            (NOW + DAY + 1, HealthStatus::Ok, None, Some(86_400_001.0)),
+            (0, HealthStatus::Missing, Some(HealthReason::InvalidExpires), None),
+        ];
+        for (expires, status, reason, left) in cases {
+            let health = one(&token(expires));
+            assert_eq!((health.status, health.reason, health.remaining_ms), (status, reason, left), "{expires}");
+            assert_eq!(health.expires_at_ms, left.map(|left| left + 1_800_000_000_000.0), "{expires}");
+            assert!(!health.renews_itself);
+        }
+        let endless = one(r#""type": "token", "provider": "p", "token": "sk-test-health-000001""#);
+        assert_eq!((endless.status, endless.expires_at_ms), (HealthStatus::Static, None));
+        let empty = one(&format!(r#""type": "token", "provider": "p", "expires": {}"#, NOW + DAY));
+        assert_eq!((empty.status, empty.reason), (HealthStatus::Missing, Some(HealthReason::MissingCredential)));
+    }
+
+    #[test]
+    fn a_login_renews_itself_when_somebody_can() {
+        let cases = [
+            ("openai-codex", true, NOW - 1, HealthStatus::Ok, true),
+            ("openai-codex", true, NOW + 1, HealthStatus::Ok, true),
+            ("openai-codex", true, NOW + 2 * DAY, HealthStatus::Ok, true),
+            ("openai-codex", false, NOW - 1, HealthStatus::Expired, false),
+            ("openai-codex", false, NOW + 1, HealthStatus::Expiring, false),
+            ("openai-codex", true, 0, HealthStatus::Missing, false),
+        ];
+        for (provider, refresh, expires, status, renews) in cases {
+            let health = one(&login(provider, refresh, expires));
+            assert_eq!((health.status, health.renews_itself), (status, renews), "{provider} {refresh} {expires}");
+        }
+        let past = one(&login("openai-codex", false, NOW - 7));
+        assert_eq!((past.expires_at_ms, past.remaining_ms), (Some(1_799_999_999_993.0), Some(-7.0)));
+        assert_eq!(one(&login("openai-codex", true, 0)).remaining_ms, None);
+    }
+
+    #[test]
+    fn a_provider_is_as_well_as_its_worst_login_or_token() {
+        let of = |profiles: &[(&str, String)]| {
+            let text: Vec<String> = profiles.iter().map(|(id, fields)| format!(r#""{id}": {{{fields}}}"#)).collect();
+            health(&text.join(", "))
+        };
+        let key = r#""type": "api_key", "provider": "p""#.to_owned();
+        let keys = of(&[("p:k", key.clone())]);
+        assert_eq!((keys.providers[0].status, keys.check()), (HealthStatus::Static, CheckVerdict::Fine));
+
+        let good = of(&[("p:a", token(NOW + 9 * DAY)), ("p:k", key.clone()), ("p:b", token(NOW + 3 * DAY))]);
+        let provider = &good.providers[0];
+        assert_eq!((good.providers.len(), provider.status, good.check()), (1, HealthStatus::Ok, CheckVerdict::Fine));
+        assert_eq!(provider.remaining_ms, Some(3.0 * 86_400_000.0));
+        assert_eq!(provider.expires_at_ms, Some(1_800_000_000_000.0 + 3.0 * 86_400_000.0));
+        let ids: Vec<&str> = provider.profiles.iter().map(|at| good.profiles[*at].id.as_str()).collect();
+        assert_eq!(ids, ["p:a", "p:b", "p:k"]);
+
+        let soon = of(&[("p:a", token(NOW + 9 * DAY)), ("p:b", token(NOW + 5))]);
+        assert_eq!((soon.providers[0].status, soon.check()), (HealthStatus::Expiring, CheckVerdict::Expiring));
+        let over = of(&[("p:a", token(NOW + 5)), ("p:b", token(NOW - 5))]);
+        assert_eq!((over.providers[0].status, over.check()), (HealthStatus::Expired, CheckVerdict::Failing));
+
+        let other = token(NOW - 5).replace(r#""provider": "p""#, r#""provider": "o""#);
+        let two = of(&[("p:a", token(NOW + 9 * DAY)), ("o:a", other)]);
+        let names: Vec<(&str, HealthStatus)> =
+            two.providers.iter().map(|provider| (provider.provider.as_str(), provider.status)).collect();
+        assert_eq!(names, [("o", HealthStatus::Expired), ("p", HealthStatus::Ok)]);
+        // An end that is no date is no end.
+        let none = of(&[("p:a", token(0)), ("p:b", token(NOW + 9 * DAY))]);
+        assert_eq!(none.providers[0].remaining_ms, Some(9.0 * 86_400_000.0));
+    }
+}

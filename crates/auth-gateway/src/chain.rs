@@ -52,6 +52,12 @@ pub(crate) async fn run(engine: &Arc<Engine>, turn: &Turn<'_>) -> Result<Answer,
         {
             attempts.push((**left_out).clone());
         }
+        if let Err(ModelEnd::Failed(last) | ModelEnd::Error(last, _)) = &ended
+            && last.reason.is_some_and(fallback::leaves_probe)
+        {
+            // It told nothing about the window: the next model of the provider may still try.
+            progress.probed.remove(model.provider_id().as_str());
+        }
         match ended {
             Ok(mut answer) => {
                 answer.attempts = attempts;
