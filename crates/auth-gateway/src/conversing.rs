@@ -72,6 +72,8 @@ pub struct OwnChoice<'a> {
 pub struct Opened {
     /// The transcript.
     pub session_id: String,
+    /// Its file.
+    pub session_file: PathBuf,
     /// The model.
     pub model: ModelRef,
     /// Whether somebody chose it.
@@ -204,8 +206,9 @@ impl Conversing {
     /// The id of a new transcript, and its file.
     fn new_transcript(&self) -> (String, String) {
         let id = new_id();
-        let file = self.store().transcript(&id).display().to_string();
-        (id, file)
+        let key = self.key.as_deref().unwrap_or_default();
+        let file = self.store().transcript(key, &SessionEntry::default(), &id);
+        (id, file.display().to_string())
     }
 
     /// Brings the session up to date before a request: its id, its model, its pin.
@@ -220,6 +223,7 @@ impl Conversing {
         let settings = &state.config.session;
         let day_ms = if self.key.is_some() { day_began_ms(settings.reset_hour, now.as_ms()) } else { 0 };
         let (known, named, store) = (Arc::clone(&self.known), self.session_id.clone(), self.store());
+        let key = self.key.clone().unwrap_or_default();
         let mut opened = None;
         let mut dropped = Vec::new();
         self.update(&mut |entry| {
@@ -238,10 +242,11 @@ impl Conversing {
             let starts = is_new && named.is_none();
             let (pin, _) = resolve_pin(&order, profiles, &provider, entry, starts, now);
             let chosen = entry.model_override().is_some();
+            let file = store.transcript(&key, entry, &id);
             entry.set("sessionId", id.as_str().into());
-            entry.set("sessionFile", store.transcript(&id).display().to_string().into());
+            entry.set("sessionFile", file.display().to_string().into());
             entry.touch(now.as_ms());
-            opened = Some(Opened { session_id: id, model, chosen, pin });
+            opened = Some(Opened { session_id: id, session_file: file, model, chosen, pin });
         })?;
         for gone in dropped {
             self.notes.push(match gone {
@@ -253,6 +258,7 @@ impl Conversing {
         }
         let mut opened = opened.unwrap_or_else(|| Opened {
             session_id: new_id(),
+            session_file: PathBuf::new(),
             model: self.known.default.clone(),
             chosen: false,
             pin: None,
@@ -297,7 +303,7 @@ impl Conversing {
         if self.key.is_none() {
             return Ok(Vec::new());
         }
-        let before = Transcript::at(self.store().transcript(&opened.session_id), &RealHost).messages()?;
+        let before = Transcript::at(opened.session_file.clone(), &RealHost).messages()?;
         let message = |message: TranscriptMessage| {
             let role = if message.role == "user" { Role::User } else { Role::Assistant };
             Message { role, text: message.text }
@@ -316,7 +322,7 @@ impl Conversing {
         }
         let say = |role: &str, text: &str| TranscriptMessage { role: role.to_owned(), text: text.to_owned() };
         let lines = [say("user", text), say("assistant", &answer.text)];
-        Transcript::at(self.store().transcript(&opened.session_id), &RealHost).append(&opened.session_id, &lines)?;
+        Transcript::at(opened.session_file.clone(), &RealHost).append(&opened.session_id, &lines)?;
         let now = RealHost.now().as_ms();
         let usage = TurnUsage {
             input: answer.usage.input,
