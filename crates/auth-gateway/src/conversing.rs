@@ -11,7 +11,7 @@ use auth_core::session::{
 use auth_core::{AgentId, AuthProfiles, ModelRef, ProfileId, resolve_order};
 use auth_probe::wire::{Message, Role};
 use auth_store::{
-    AgentAuth, Host, RealHost, SessionError, SessionStore, State, Transcript, TranscriptMessage, WriteHost,
+    AgentAuth, Host, RealHost, SessionError, SessionStore, State, StoreError, Transcript, TranscriptMessage, WriteHost,
     day_began_ms,
 };
 
@@ -28,6 +28,17 @@ pub enum ConversingError {
     /// The files of the session do not allow it.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The profile is not known, for want of a credential store that can be read.
+    #[error("auth-profiles.json is not valid ({0}); run openclaw doctor")]
+    Store(StoreError),
+}
+
+/// A profile that is not found may stand in a store that cannot be read; that is the better explanation.
+fn explained(error: SelectError, auth: &AgentAuth) -> ConversingError {
+    match (&error, auth.view.errors.first()) {
+        (SelectError::NoProfile(_), Some(broken)) => ConversingError::Store(broken.clone()),
+        _ => ConversingError::Select(error),
+    }
 }
 
 /// One session of one agent.
@@ -134,7 +145,8 @@ impl Conversing {
         match said.directive {
             None => Ok(Heard { answer: String::new(), rest: said.rest }),
             Some(Directive::Select(argument)) => {
-                let selection = select(&argument, &self.state.config, &self.known, profiles)?;
+                let selection = select(&argument, &self.state.config, &self.known, profiles);
+                let selection = selection.map_err(|error| explained(error, auth))?;
                 Ok(Heard { answer: self.choose(&selection)?, rest: said.rest })
             }
             Some(Directive::New(words)) => {
@@ -219,6 +231,11 @@ impl Conversing {
     pub fn begin(&mut self, auth: &AgentAuth, own: OwnChoice<'_>) -> Result<Opened, ConversingError> {
         let state = Arc::clone(&self.state);
         let profiles = &auth.view.profiles;
+        if let (Some(id), Some(broken)) = (own.profile, auth.view.errors.first())
+            && profiles.get(&ProfileId::new(id.trim())).is_none()
+        {
+            return Err(ConversingError::Store(broken.clone()));
+        }
         let now = RealHost.now();
         let settings = &state.config.session;
         let day_ms = if self.key.is_some() { day_began_ms(settings.reset_hour, now.as_ms()) } else { 0 };
@@ -263,7 +280,7 @@ impl Conversing {
             chosen: false,
             pin: None,
         });
-        self.for_this_turn(&mut opened, own, profiles)?;
+        self.for_this_turn(&mut opened, own, profiles).map_err(|error| explained(error, auth))?;
         Ok(opened)
     }
 

@@ -147,6 +147,32 @@ fn a_directory_that_cannot_be_written_is_named() {
 }
 
 #[test]
+fn a_torn_store_is_named_instead_of_a_missing_profile() {
+    let torn = r#"{"version": 1, "profiles": {
+ "acme:a": {"type": "api_key", "provider": "acme", "key": "sk-test-"#;
+    let sandbox = Sandbox::new().profiles(torn).config("{ agents: { list: [{ id: 'main' }, { id: 'two' }] } }");
+    let before = sandbox.tree();
+    for arguments in [
+        &["models", "auth", "remove", "acme:a", "--yes"][..],
+        &["models", "auth", "remove", "acme:a", "--yes", "--agent", "two"],
+        &["models", "auth", "clear-cooldown", "acme:a"],
+        &["models", "auth", "refresh", "acme:a"],
+        &["models", "auth", "order", "set", "--provider", "acme", "acme:a"],
+        &["models", "auth", "order", "set", "--provider", "acme", "acme:a", "--agent", "two"],
+        &["agent", "--agent", "main", "--message", "hi", "--auth-profile", "acme:a"],
+        &["agent", "--agent", "main", "--message", "/model openai/m@acme:a"],
+        &["agent", "--agent", "main", "--message", "/model openai/m@acme:a", "--json"],
+    ] {
+        let printed = sandbox.run(arguments);
+        let all = format!("{}{}", printed.stdout, printed.stderr);
+        assert_eq!(printed.code, 1, "{arguments:?}");
+        assert!(all.contains("agent/auth-profiles.json is not valid JSON") && all.contains("line 2 column"), "{all}");
+        assert!(all.contains("openclaw doctor") && !all.contains("not found"), "{all}");
+    }
+    assert_eq!(before, sandbox.tree());
+}
+
+#[test]
 fn what_is_inherited_is_not_changed_through_another_agent() {
     let sandbox = filled().config("{ agents: { list: [{ id: 'main' }, { id: 'two' }] } }");
     let before = sandbox.tree();
