@@ -100,6 +100,31 @@ fn auth_list() {
 }
 
 #[test]
+fn a_cooldown_of_one_model_says_so() {
+    let store = format!(
+        r#"{{"version": 1, "profiles": {{"groq:a": {{"type": "api_key", "provider": "groq", "key": "sk-test-a"}}}},
+            "usageStats": {{"groq:a": {{"cooldownUntil": {}, "cooldownReason": "rate_limit", "cooldownModel": "m1"}}}}}}"#,
+        from_now(240)
+    );
+    let sandbox = Sandbox::new().config("{ agents: { defaults: { model: 'groq/m1' } } }").profiles(store);
+    let why = "cooldown (rate_limit, for m1 only), free again in 4 minutes";
+    assert!(shown(&sandbox, &["models", "status"]).matches(why).count() == 2);
+    for arguments in [&["models", "auth", "why"][..], &["models", "auth", "why", "groq"]] {
+        assert!(shown(&sandbox, arguments).contains(why), "{}", shown(&sandbox, arguments));
+    }
+    assert!(
+        shown(&sandbox, &["models", "auth", "list"]).contains("cooldown (rate_limit, for m1 only), 4 minutes left")
+    );
+    for arguments in [
+        &["models", "auth", "list", "--json"][..],
+        &["models", "auth", "why", "--json"],
+        &["models", "status", "--json"],
+    ] {
+        assert!(shown(&sandbox, arguments).contains("\"model\": \"m1\""), "{}", shown(&sandbox, arguments));
+    }
+}
+
+#[test]
 fn auth_why() {
     let sandbox = troubled().env("COLUMNS", "120");
     insta::assert_snapshot!("auth_why_waiting", shown(&sandbox, &["models", "auth", "why"]));
