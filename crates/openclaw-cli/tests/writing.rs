@@ -147,6 +147,32 @@ fn a_directory_that_cannot_be_written_is_named() {
 }
 
 #[test]
+fn a_mistyped_provider_is_told() {
+    let sandbox =
+        Sandbox::new().config("{ models: { providers: { 'my own': { baseUrl: 'http://127.0.0.1:1', models: [] } } } }");
+    let paste = |provider: &str| {
+        sandbox.with_input(&["models", "auth", "paste-api-key", "--provider", provider], "sk-test-1\n")
+    };
+    let before = sandbox.tree();
+    for provider in ["gr oq", "groq!", "groq\u{1b}[31m", "grœq"] {
+        let printed = paste(provider);
+        assert!(printed.code == 1 && printed.stderr.contains("is no provider id"), "{}", printed.stderr);
+        assert!(printed.stderr.contains("\nRun: ") && !printed.stderr.contains('\u{1b}'), "{}", printed.stderr);
+    }
+    assert_eq!(before, sandbox.tree());
+    for (provider, note) in [
+        ("grok", "Note: nothing here knows the provider grok; did you mean groq?\n"),
+        ("acme.x_1", "Note: nothing here knows the provider acme.x_1\n"),
+        ("Z.AI", ""),
+        ("groq", ""),
+        ("my own", ""),
+    ] {
+        let printed = paste(provider);
+        assert_eq!((printed.code, printed.stderr.as_str()), (0, note), "{provider}");
+    }
+}
+
+#[test]
 fn a_torn_store_is_named_instead_of_a_missing_profile() {
     let torn = r#"{"version": 1, "profiles": {
  "acme:a": {"type": "api_key", "provider": "acme", "key": "sk-test-"#;
