@@ -50,14 +50,21 @@ pub fn secret(text: &str) -> Result<Secret, InputError> {
 /// As [`secret`].
 pub fn pasted_api_key(text: &str) -> Result<Secret, InputError> {
     let text = text.trim();
-    let assignment = text.strip_prefix("export ").map_or(text, str::trim_start);
+    let exported = text.strip_prefix("export").filter(|rest| rest.starts_with(char::is_whitespace));
+    let assignment = exported.map_or(text, str::trim_start);
     let value = match assignment.split_once('=') {
-        Some((name, value)) if crate::dotenv::is_variable_name(name) => value,
+        Some((name, value)) if crate::dotenv::is_variable_name(name.trim()) && !is_padded(name, value) => value.trim(),
         _ => text,
     };
-    let value = value.strip_suffix(';').unwrap_or(value);
+    let value = value.strip_suffix(';').unwrap_or(value).trim_end();
     let quoted = ['"', '\'', '`'].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
     secret(quoted.unwrap_or(value))
+}
+
+/// Whether a key in Base64 only looks like an assignment, for the signs that fill it up.
+fn is_padded(name: &str, rest: &str) -> bool {
+    let fills = rest.is_empty() || rest == "=";
+    fills && (name.len() + 1 + rest.len()).is_multiple_of(4) && name.contains(|c: char| c.is_ascii_lowercase())
 }
 
 /// A token for a provider: that of Anthropic loses all white space and has a form, others are stored as they are (2.3).
@@ -179,6 +186,11 @@ mod tests {
             ("  sk-test-1 ", "sk-test-1"),
             ("export GROQ_API_KEY=\"gsk-test-1\";\n", "gsk-test-1"),
             ("A='x=y'", "x=y"),
+            ("GROQ_API_KEY = 'gsk-test-2' ;", "gsk-test-2"),
+            ("export\tGROQ_API_KEY=gsk-test-3", "gsk-test-3"),
+            ("dGVzdC1rZXktMQ==", "dGVzdC1rZXktMQ=="),
+            ("dGVzdC1rZXktMTI=", "dGVzdC1rZXktMTI="),
+            ("exported", "exported"),
             ("`k`", "k"),
             ("sk-test==", "sk-test=="),
             ("two words", "two words"),

@@ -169,11 +169,16 @@ impl UsageStats {
         Some(Window { kind, until_ms })
     }
 
+    /// The only model that the window concerns; `None` when it concerns all (spec 07 section 5.2 step 3).
+    pub fn limited_model(&self, now: Timestamp) -> Option<&str> {
+        let limited = self.cooldown_reason.as_deref() == Some(FailureReason::RateLimit.as_str())
+            && self.disabled_until_ms.is_none_or(|until| until <= now.as_f64());
+        self.cooldown_model.as_deref().filter(|_| limited)
+    }
+
     /// Whether the window does not concern this model (spec 07 section 5.2 step 3).
     fn spares_model(&self, model: &str, now: Timestamp) -> bool {
-        self.cooldown_reason.as_deref() == Some(FailureReason::RateLimit.as_str())
-            && self.cooldown_model.as_deref().is_some_and(|limited| limited != model)
-            && self.disabled_until_ms.is_none_or(|until| until <= now.as_f64())
+        self.limited_model(now).is_some_and(|limited| limited != model)
     }
 
     fn count_of(&self, reason: FailureReason) -> u32 {
@@ -367,6 +372,8 @@ pub struct UnusableProfile {
     pub window: Window,
     /// The stored reason of a disable.
     pub reason: Option<String>,
+    /// The only model that the window concerns; `None` when it concerns all.
+    pub model: Option<String>,
 }
 
 /// Every profile with an open window, soonest end first.
@@ -383,6 +390,7 @@ pub fn unusable_profiles(store: &AuthProfiles, now: Timestamp) -> Vec<UnusablePr
                 provider: profile.map(|p| p.provider_as_stored.to_string()),
                 window: stats.active_window(now)?,
                 reason: stats.disabled_reason.clone(),
+                model: stats.limited_model(now).map(str::to_owned),
             })
         })
         .collect();

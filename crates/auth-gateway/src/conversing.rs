@@ -11,7 +11,7 @@ use auth_core::session::{
 use auth_core::{AgentId, AuthProfiles, ModelRef, ProfileId, resolve_order};
 use auth_probe::wire::{Message, Role};
 use auth_store::{
-    AgentAuth, Host, RealHost, SessionError, SessionStore, State, Transcript, TranscriptMessage, WriteHost,
+    AgentAuth, Host, RealHost, SessionError, SessionStore, State, StoreError, Transcript, TranscriptMessage, WriteHost,
     day_began_ms,
 };
 
@@ -28,6 +28,17 @@ pub enum ConversingError {
     /// The files of the session do not allow it.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The profile is not known, for want of a credential store that can be read.
+    #[error("auth-profiles.json is not valid ({0}); run openclaw doctor")]
+    Store(StoreError),
+}
+
+/// A profile that is not found may stand in a store that cannot be read; that is the better explanation.
+fn explained(error: SelectError, auth: &AgentAuth) -> ConversingError {
+    match (&error, auth.view.errors.first()) {
+        (SelectError::NoProfile(_), Some(broken)) => ConversingError::Store(broken.clone()),
+        _ => ConversingError::Select(error),
+    }
 }
 
 /// One session of one agent.
@@ -72,6 +83,8 @@ pub struct OwnChoice<'a> {
 pub struct Opened {
     /// The transcript.
     pub session_id: String,
+    /// Its file.
+    pub session_file: PathBuf,
     /// The model.
     pub model: ModelRef,
     /// Whether somebody chose it.
@@ -132,7 +145,8 @@ impl Conversing {
         match said.directive {
             None => Ok(Heard { answer: String::new(), rest: said.rest }),
             Some(Directive::Select(argument)) => {
-                let selection = select(&argument, &self.state.config, &self.known, profiles)?;
+                let selection = select(&argument, &self.state.config, &self.known, profiles);
+                let selection = selection.map_err(|error| explained(error, auth))?;
                 Ok(Heard { answer: self.choose(&selection)?, rest: said.rest })
             }
             Some(Directive::New(words)) => {
@@ -204,8 +218,9 @@ impl Conversing {
     /// The id of a new transcript, and its file.
     fn new_transcript(&self) -> (String, String) {
         let id = new_id();
-        let file = self.store().transcript(&id).display().to_string();
-        (id, file)
+        let key = self.key.as_deref().unwrap_or_default();
+        let file = self.store().transcript(key, &SessionEntry::default(), &id);
+        (id, file.display().to_string())
     }
 
     /// Brings the session up to date before a request: its id, its model, its pin.
@@ -216,10 +231,16 @@ impl Conversing {
     pub fn begin(&mut self, auth: &AgentAuth, own: OwnChoice<'_>) -> Result<Opened, ConversingError> {
         let state = Arc::clone(&self.state);
         let profiles = &auth.view.profiles;
+        if let (Some(id), Some(broken)) = (own.profile, auth.view.errors.first())
+            && profiles.get(&ProfileId::new(id.trim())).is_none()
+        {
+            return Err(ConversingError::Store(broken.clone()));
+        }
         let now = RealHost.now();
         let settings = &state.config.session;
         let day_ms = if self.key.is_some() { day_began_ms(settings.reset_hour, now.as_ms()) } else { 0 };
         let (known, named, store) = (Arc::clone(&self.known), self.session_id.clone(), self.store());
+        let key = self.key.clone().unwrap_or_default();
         let mut opened = None;
         let mut dropped = Vec::new();
         self.update(&mut |entry| {
@@ -238,10 +259,11 @@ impl Conversing {
             let starts = is_new && named.is_none();
             let (pin, _) = resolve_pin(&order, profiles, &provider, entry, starts, now);
             let chosen = entry.model_override().is_some();
+            let file = store.transcript(&key, entry, &id);
             entry.set("sessionId", id.as_str().into());
-            entry.set("sessionFile", store.transcript(&id).display().to_string().into());
+            entry.set("sessionFile", file.display().to_string().into());
             entry.touch(now.as_ms());
-            opened = Some(Opened { session_id: id, model, chosen, pin });
+            opened = Some(Opened { session_id: id, session_file: file, model, chosen, pin });
         })?;
         for gone in dropped {
             self.notes.push(match gone {
@@ -253,11 +275,12 @@ impl Conversing {
         }
         let mut opened = opened.unwrap_or_else(|| Opened {
             session_id: new_id(),
+            session_file: PathBuf::new(),
             model: self.known.default.clone(),
             chosen: false,
             pin: None,
         });
-        self.for_this_turn(&mut opened, own, profiles)?;
+        self.for_this_turn(&mut opened, own, profiles).map_err(|error| explained(error, auth))?;
         Ok(opened)
     }
 
@@ -297,7 +320,7 @@ impl Conversing {
         if self.key.is_none() {
             return Ok(Vec::new());
         }
-        let before = Transcript::at(self.store().transcript(&opened.session_id), &RealHost).messages()?;
+        let before = Transcript::at(opened.session_file.clone(), &RealHost).messages()?;
         let message = |message: TranscriptMessage| {
             let role = if message.role == "user" { Role::User } else { Role::Assistant };
             Message { role, text: message.text }
@@ -316,7 +339,7 @@ impl Conversing {
         }
         let say = |role: &str, text: &str| TranscriptMessage { role: role.to_owned(), text: text.to_owned() };
         let lines = [say("user", text), say("assistant", &answer.text)];
-        Transcript::at(self.store().transcript(&opened.session_id), &RealHost).append(&opened.session_id, &lines)?;
+        Transcript::at(opened.session_file.clone(), &RealHost).append(&opened.session_id, &lines)?;
         let now = RealHost.now().as_ms();
         let usage = TurnUsage {
             input: answer.usage.input,

@@ -5,8 +5,18 @@ use std::fmt::Write as _;
 use auth_core::probe::Endpoint;
 use auth_core::session::{Directive, KnownModels, ModelsPage, SessionEntry, model_label, validate};
 use auth_core::status::profile_label;
-use auth_core::{AgentId, ModelRef, OtherSources, ProviderId, ShortDuration, Situation, profile_health, resolve_order};
+use auth_core::{
+    AgentId, ModelRef, OtherSources, ProviderId, ShortDuration, Situation, Standing, explain, host_of, profile_health,
+    resolve_order,
+};
 use auth_store::{AgentAuth, State};
+
+/// Whether an address leads to this machine.
+fn is_of_this_machine(url: &str) -> bool {
+    let Some(host) = host_of(url) else { return false };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+}
 
 /// What the answers are made of.
 pub(crate) struct View<'a> {
@@ -127,9 +137,11 @@ impl View<'_> {
             if let Some(env) = &sources.env {
                 return format!("{} ({})", env.shown(), env.source);
             }
-            return sources
-                .usable_config_key()
-                .map_or_else(|| "missing".to_owned(), |key| format!("{} (config)", key.shown));
+            if let Some(key) = sources.usable_config_key() {
+                return format!("{} (config)", key.shown);
+            }
+            let needs_none = self.is_keyless(provider, &situation);
+            return if needs_none { "none needed (a server of this machine)" } else { "missing" }.to_owned();
         }
         let labels = order.tried.iter().enumerate().filter_map(|(at, tried)| {
             let profile = situation.store.get(&tried.id)?;
@@ -159,6 +171,17 @@ impl View<'_> {
             Some(if flags.is_empty() { label } else { format!("{label} ({})", flags.join(", ")) })
         });
         labels.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether a turn would ask without a credential: the server is one of this machine, and no key is meant for it that
+    /// cannot be had.
+    fn is_keyless(&self, provider: &ProviderId, situation: &Situation<'_>) -> bool {
+        let mut models = self.known.all.iter().filter(|model| model.provider_id() == *provider);
+        let model = models.next().map_or("", |model| model.model.as_str());
+        let endpoint = Endpoint::resolve(provider, model, situation).ok().flatten();
+        let candidates = explain(situation, provider, None).candidates;
+        endpoint.is_some_and(|endpoint| is_of_this_machine(&endpoint.base_url))
+            && !candidates.iter().any(|candidate| matches!(candidate.standing, Standing::Unresolved(_)))
     }
 
     fn session_status(&self) -> String {

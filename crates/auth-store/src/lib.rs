@@ -51,6 +51,7 @@ mod sessions;
 mod set_aside;
 mod state;
 mod store_writer;
+mod transcript_file;
 mod variables;
 mod write_host;
 

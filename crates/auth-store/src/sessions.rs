@@ -17,7 +17,7 @@ use crate::secure_file::reason;
 use crate::write_host::WriteHost;
 
 /// The largest session store and transcript that are read, in bytes.
-const MAX_SESSIONS: u64 = 512 * 1024 * 1024;
+pub(crate) const MAX_SESSIONS: u64 = 512 * 1024 * 1024;
 /// The most of a transcript that goes to a model, in messages.
 const MAX_MESSAGES: usize = 400;
 
@@ -72,16 +72,18 @@ impl<'a> SessionStore<'a> {
         Self { path, host }
     }
 
+    #[cfg(test)]
+    pub(crate) fn at(path: PathBuf, host: &'a dyn WriteHost) -> Self {
+        Self { path, host }
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The transcript of a session.
-    pub fn transcript(&self, session_id: &str) -> PathBuf {
-        let safe: String =
-            session_id.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
-        self.path.parent().unwrap_or(&self.path).join(format!("{}.jsonl", safe.trim_start_matches('.')))
+    pub(crate) fn host(&self) -> &'a dyn WriteHost {
+        self.host
     }
 
     /// Every session. A file that is none counts as empty.
@@ -268,7 +270,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn store(dir: &Path) -> SessionStore<'static> {
-        SessionStore { path: dir.join("sessions/sessions.json"), host: &RealHost }
+        SessionStore::at(dir.join("sessions/sessions.json"), &RealHost)
     }
 
     #[test]
@@ -313,8 +315,7 @@ mod tests {
     #[test]
     fn transcripts_keep_what_they_do_not_know() {
         let dir = tempfile::tempdir().unwrap();
-        let path = store(dir.path()).transcript("../../x");
-        assert!(path.starts_with(dir.path().join("sessions")), "{}", path.display());
+        let path = dir.path().join("sessions/s.jsonl");
         let transcript = Transcript::at(path.clone(), &RealHost);
         let say = |role: &str, text: &str| TranscriptMessage { role: role.to_owned(), text: text.to_owned() };
         transcript.append("s", &[say("user", "hi"), say("assistant", "ho")]).unwrap();

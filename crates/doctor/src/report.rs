@@ -88,6 +88,12 @@ impl Report {
         self.findings.iter().filter(|finding| !finding.fixed && finding.fixable).count()
     }
 
+    /// As [`fixable_left`](Self::fixable_left), of a severity.
+    pub fn fixable_left_of(&self, severity: Severity) -> usize {
+        let left = self.findings.iter().filter(|finding| !finding.fixed && finding.fixable);
+        left.filter(|finding| finding.severity == severity).count()
+    }
+
     /// The exit code (spec 06 section 3).
     pub fn exit_code(&self, check: bool) -> u8 {
         if self.cancelled {

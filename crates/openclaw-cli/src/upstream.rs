@@ -123,7 +123,7 @@ fn nearest(tree: &clap::Command, command: &str) -> Option<String> {
 }
 
 /// How many single-letter edits lie between two words.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {

@@ -33,6 +33,29 @@ fn stale() -> Sandbox {
 }
 
 #[test]
+fn a_repair_is_advised_only_where_it_mends_something() {
+    let advice = "Run \"openclaw doctor --fix\" to apply changes.";
+    let optional = "1 optional change, for \"openclaw doctor --fix\" to make.";
+    let key = r#"{"version": 1, "profiles": {"groq:a": {"type": "api_key", "provider": "groq", "key": "sk-test-a"}}}"#;
+    let home = |store: &str| {
+        let sandbox = Sandbox::new().config("{ gateway: { mode: 'local' } }").profiles(store);
+        for dir in ["", "agents", "agents/main", "agents/main/agent"] {
+            let mode = std::fs::Permissions::from_mode(0o700);
+            std::fs::set_permissions(sandbox.path(".openclaw").join(dir), mode).unwrap();
+        }
+        sandbox
+    };
+    let said = home(key).run(&["doctor"]).stdout;
+    assert!(said.contains("Nothing is wrong.") && said.contains(optional) && !said.contains(advice), "{said}");
+    let torn = home(&key[..40]);
+    let said = torn.run(&["doctor"]).stdout;
+    assert!(said.contains("Left: 1 error.") && said.contains(optional) && !said.contains(advice), "{said}");
+    std::fs::set_permissions(torn.store(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let said = torn.run(&["doctor"]).stdout;
+    assert!(said.contains(advice) && !said.contains("optional"), "{said}");
+}
+
+#[test]
 fn a_second_repair_of_every_case_changes_nothing() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/doctor");
     let mut count = 0;

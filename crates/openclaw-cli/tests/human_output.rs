@@ -100,6 +100,58 @@ fn auth_list() {
 }
 
 #[test]
+fn a_cooldown_of_one_model_says_so() {
+    let store = format!(
+        r#"{{"version": 1, "profiles": {{"groq:a": {{"type": "api_key", "provider": "groq", "key": "sk-test-a"}}}},
+            "usageStats": {{"groq:a": {{"cooldownUntil": {}, "cooldownReason": "rate_limit", "cooldownModel": "m1"}}}}}}"#,
+        from_now(240)
+    );
+    let sandbox = Sandbox::new().config("{ agents: { defaults: { model: 'groq/m1' } } }").profiles(store);
+    let why = "cooldown (rate_limit, for m1 only), free again in 4 minutes";
+    assert!(shown(&sandbox, &["models", "status"]).matches(why).count() == 2);
+    for arguments in [&["models", "auth", "why"][..], &["models", "auth", "why", "groq"]] {
+        assert!(shown(&sandbox, arguments).contains(why), "{}", shown(&sandbox, arguments));
+    }
+    assert!(
+        shown(&sandbox, &["models", "auth", "list"]).contains("cooldown (rate_limit, for m1 only), 4 minutes left")
+    );
+    for arguments in [
+        &["models", "auth", "list", "--json"][..],
+        &["models", "auth", "why", "--json"],
+        &["models", "status", "--json"],
+    ] {
+        assert!(shown(&sandbox, arguments).contains("\"model\": \"m1\""), "{}", shown(&sandbox, arguments));
+    }
+}
+
+#[test]
+fn a_server_of_this_machine_needs_no_key() {
+    let entry = |url: &str, key: &str| format!("{{ baseUrl: '{url}', {key} models: [{{ id: 'm' }}] }}");
+    let config = format!(
+        "{{ agents: {{ defaults: {{ model: 'near/m' }} }},
+            models: {{ providers: {{ near: {}, v6: {}, far: {}, keyed: {} }} }} }}",
+        entry("http://localhost:1/v1", ""),
+        entry("http://[::1]:1/v1", ""),
+        entry("https://far.invalid/v1", ""),
+        entry("http://127.0.0.1:1/v1", "apiKey: { source: 'env', provider: 'default', id: 'NO_SUCH_KEY' },")
+    );
+    let sandbox = Sandbox::new().config(&config);
+    let said = |message: &str| shown(&sandbox, &["agent", "--agent", "main", "--message", message]);
+    assert!(said("/status").contains("Auth: none needed (a server of this machine)"), "{}", said("/status"));
+    let status = said("/model status");
+    for (provider, label) in [
+        ("near", "none needed (a server of this machine)"),
+        ("v6", "none needed (a server of this machine)"),
+        ("far", "missing"),
+        ("keyed", "missing"),
+    ] {
+        let line = status.lines().find(|line| line.starts_with(&format!("[{provider}]"))).unwrap_or_default();
+        assert!(line.ends_with(&format!("auth: {label}")), "{status}");
+    }
+    assert!(said("/models near").contains("near · none needed"), "{}", said("/models near"));
+}
+
+#[test]
 fn auth_why() {
     let sandbox = troubled().env("COLUMNS", "120");
     insta::assert_snapshot!("auth_why_waiting", shown(&sandbox, &["models", "auth", "why"]));

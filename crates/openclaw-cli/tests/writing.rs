@@ -147,6 +147,58 @@ fn a_directory_that_cannot_be_written_is_named() {
 }
 
 #[test]
+fn a_mistyped_provider_is_told() {
+    let sandbox =
+        Sandbox::new().config("{ models: { providers: { 'my own': { baseUrl: 'http://127.0.0.1:1', models: [] } } } }");
+    let paste = |provider: &str| {
+        sandbox.with_input(&["models", "auth", "paste-api-key", "--provider", provider], "sk-test-1\n")
+    };
+    let before = sandbox.tree();
+    for provider in ["gr oq", "groq!", "groq\u{1b}[31m", "grœq"] {
+        let printed = paste(provider);
+        assert!(printed.code == 1 && printed.stderr.contains("is no provider id"), "{}", printed.stderr);
+        assert!(printed.stderr.contains("\nRun: ") && !printed.stderr.contains('\u{1b}'), "{}", printed.stderr);
+    }
+    assert_eq!(before, sandbox.tree());
+    for (provider, note) in [
+        ("grok", "Note: nothing here knows the provider grok; did you mean groq?\n"),
+        ("acme.x_1", "Note: nothing here knows the provider acme.x_1\n"),
+        ("Z.AI", ""),
+        ("groq", ""),
+        ("my own", ""),
+    ] {
+        let printed = paste(provider);
+        assert_eq!((printed.code, printed.stderr.as_str()), (0, note), "{provider}");
+    }
+}
+
+#[test]
+fn a_torn_store_is_named_instead_of_a_missing_profile() {
+    let torn = r#"{"version": 1, "profiles": {
+ "acme:a": {"type": "api_key", "provider": "acme", "key": "sk-test-"#;
+    let sandbox = Sandbox::new().profiles(torn).config("{ agents: { list: [{ id: 'main' }, { id: 'two' }] } }");
+    let before = sandbox.tree();
+    for arguments in [
+        &["models", "auth", "remove", "acme:a", "--yes"][..],
+        &["models", "auth", "remove", "acme:a", "--yes", "--agent", "two"],
+        &["models", "auth", "clear-cooldown", "acme:a"],
+        &["models", "auth", "refresh", "acme:a"],
+        &["models", "auth", "order", "set", "--provider", "acme", "acme:a"],
+        &["models", "auth", "order", "set", "--provider", "acme", "acme:a", "--agent", "two"],
+        &["agent", "--agent", "main", "--message", "hi", "--auth-profile", "acme:a"],
+        &["agent", "--agent", "main", "--message", "/model openai/m@acme:a"],
+        &["agent", "--agent", "main", "--message", "/model openai/m@acme:a", "--json"],
+    ] {
+        let printed = sandbox.run(arguments);
+        let all = format!("{}{}", printed.stdout, printed.stderr);
+        assert_eq!(printed.code, 1, "{arguments:?}");
+        assert!(all.contains("agent/auth-profiles.json is not valid JSON") && all.contains("line 2 column"), "{all}");
+        assert!(all.contains("openclaw doctor") && !all.contains("not found"), "{all}");
+    }
+    assert_eq!(before, sandbox.tree());
+}
+
+#[test]
 fn what_is_inherited_is_not_changed_through_another_agent() {
     let sandbox = filled().config("{ agents: { list: [{ id: 'main' }, { id: 'two' }] } }");
     let before = sandbox.tree();

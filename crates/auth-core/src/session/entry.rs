@@ -85,6 +85,11 @@ impl SessionEntry {
         self.text("sessionId")
     }
 
+    /// The file of the transcript, as it was noted last.
+    pub fn session_file(&self) -> Option<&str> {
+        self.text("sessionFile")
+    }
+
     /// The last change, in milliseconds since the epoch.
     pub fn updated_at_ms(&self) -> Option<f64> {
         self.0.get("updatedAt")?.as_f64().filter(|at| at.is_finite())

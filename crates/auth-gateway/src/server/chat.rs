@@ -170,7 +170,7 @@ fn prepare(shared: &Shared, snapshot: &Snapshot, chat: ChatRequest) -> Result<Pr
 fn refused(error: &ConversingError) -> Refusal {
     match error {
         ConversingError::Select(error) => Refusal::invalid(error.to_string()),
-        ConversingError::Session(error) => Refusal::new(500, "api_error", error.to_string()),
+        ConversingError::Session(_) | ConversingError::Store(_) => Refusal::new(500, "api_error", error.to_string()),
     }
 }
 

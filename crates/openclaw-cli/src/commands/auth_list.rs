@@ -15,7 +15,7 @@ use super::status::store_remarks;
 use crate::args::AuthList;
 use crate::failure::Failure;
 use crate::output::{Look, Page, Part, part, plain, print_json};
-use crate::render::choice::{file_of, ineligible};
+use crate::render::choice::{because, file_of, ineligible};
 use crate::render::{Ms, advice};
 
 #[derive(Serialize)]
@@ -57,6 +57,9 @@ struct Unusable {
     kind: &'static str,
     reason: Option<String>,
     until: Ms,
+    /// The only model that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
 }
 
 pub(crate) fn run(session: &Session, args: &AuthList, agent: Option<&str>) -> Result<u8, Failure> {
@@ -135,6 +138,7 @@ fn entry(
                 WindowKind::Disabled => stats.disabled_reason.clone(),
             }),
             until: Ms(window.until_ms),
+            model: stats.and_then(|stats| stats.limited_model(situation.now)).map(str::to_owned),
         }),
         health,
         trouble: match verdict {
@@ -209,7 +213,7 @@ fn render(page: &mut Page, session: &Session, auth: &AgentAuth, profiles: &[Entr
 fn state_of(entry: &Entry, now: Timestamp) -> Part {
     if let Some(window) = &entry.unusable {
         let left = WordyDuration(window.until.0 - now.as_f64());
-        let reason = window.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+        let reason = because(window.reason.as_deref(), window.model.as_deref());
         return part(Look::Warning, format!("{}{reason}, {left} left", window.kind));
     }
     if let Some(trouble) = advice::trouble(&entry.health, now) {

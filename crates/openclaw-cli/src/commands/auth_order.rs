@@ -46,12 +46,7 @@ pub(crate) fn set(session: &Session, args: &OrderSet, agent: Option<&str>) -> Re
     for id in args.ids.iter().map(|id| id.trim()).filter(|id| !id.is_empty()) {
         let id = ProfileId::new(id);
         let Some(profile) = changing.auth.view.profiles.get(&id) else {
-            // A store that cannot be read is the better explanation.
-            changing.change_store(&[], |_| Ok(()))?;
-            return Err(Failure::with_fix(
-                format!("Auth profile \"{id}\" not found in {}.", changing.auth.dir.display()),
-                "openclaw models auth list",
-            ));
+            return Err(changing.not_found(&id));
         };
         if profile.provider != provider {
             let stored = &profile.provider_as_stored;

@@ -11,9 +11,10 @@ use super::change::{Changing, Stored, provider_of};
 use crate::args::{PasteApiKey, PasteToken};
 use crate::failure::Failure;
 use crate::prompt;
+use crate::upstream::distance;
 
 pub(crate) fn token(session: &Session, args: &PasteToken, agent: Option<&str>) -> Result<u8, Failure> {
-    let provider = provider_of(&args.provider)?;
+    let provider = named(session, &args.provider)?;
     let changing = Changing::open(session, &args.change, agent, "models auth paste-token")?;
     let id = profile_id(&changing, &provider, args.profile_id.as_deref(), "manual")?;
     let given = args.expires_in.as_deref().filter(|text| !text.trim().is_empty());
@@ -28,7 +29,7 @@ pub(crate) fn token(session: &Session, args: &PasteToken, agent: Option<&str>) -
 }
 
 pub(crate) fn api_key(session: &Session, args: &PasteApiKey, agent: Option<&str>) -> Result<u8, Failure> {
-    let provider = provider_of(&args.provider)?;
+    let provider = named(session, &args.provider)?;
     let changing = Changing::open(session, &args.change, agent, "models auth paste-api-key")?;
     let id = profile_id(&changing, &provider, args.profile_id.as_deref(), "default")?;
     if args.change.dry_run {
@@ -43,6 +44,26 @@ pub(crate) fn api_key(session: &Session, args: &PasteApiKey, agent: Option<&str>
     let accept = |text: &str| login_input::pasted_api_key(text).map_err(|error| error.to_string());
     let key = ask(&question, &accept)?;
     finish(&changing, &provider, id, CredentialKind::ApiKey, &key, None)
+}
+
+/// The provider of a new credential. One that nothing knows may be a mistyped one.
+fn named(session: &Session, raw: &str) -> Result<ProviderId, Failure> {
+    let id = provider_of(raw)?;
+    let config = &session.state.config;
+    if provider::find_by_name(id.as_str()).is_some() || config.provider(&id).is_some() {
+        return Ok(id);
+    }
+    if !id.as_str().bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b)) {
+        return Err(Failure::with_fix(
+            format!("\"{id}\" is no provider id: letters, digits, \".\", \"_\" and \"-\" only."),
+            "the same command with --provider ID, of those that openclaw models list --all shows",
+        ));
+    }
+    let near = provider::PROVIDERS.iter().map(|info| (distance(info.id, id.as_str()), info.id));
+    let near = near.filter(|(distance, known)| *distance <= 2 && *distance * 2 < known.len()).min();
+    let near = near.map_or_else(String::new, |(_, known)| format!("; did you mean {known}?"));
+    session.warn(&format!("Note: nothing here knows the provider {id}{near}"));
+    Ok(id)
 }
 
 /// The id to store under, checked before anything is asked.

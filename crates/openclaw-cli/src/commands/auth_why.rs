@@ -58,6 +58,9 @@ struct Unusable {
     kind: &'static str,
     reason: Option<String>,
     until: Ms,
+    /// The only model that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -226,6 +229,7 @@ impl View<'_> {
                     WindowKind::Disabled => stats.disabled_reason.clone(),
                 }),
                 until: Ms(window.until_ms),
+                model: stats.and_then(|stats| stats.limited_model(self.session.state.now())).map(str::to_owned),
             }),
             next,
             value: candidate.shown.clone(),

@@ -71,10 +71,18 @@ impl<'a> Changing<'a> {
                 format!("Auth profile \"{id}\" belongs to agent main and is only inherited by {}.", self.agent),
                 format!("the same command with --agent {}", AgentId::main()),
             )),
-            None => Err(Failure::with_fix(
+            None => Err(self.not_found(id)),
+        }
+    }
+
+    /// A profile that the agent does not see. A store that cannot be read is the better explanation.
+    pub(crate) fn not_found(&self, id: &ProfileId) -> Failure {
+        match self.auth.view.errors.first() {
+            Some(broken) => Failure::new(format!("auth-profiles.json is not valid ({broken}); run openclaw doctor")),
+            None => Failure::with_fix(
                 format!("Auth profile \"{id}\" not found in {}.", self.auth.dir.display()),
                 "openclaw models auth list",
-            )),
+            ),
         }
     }
 

@@ -271,8 +271,10 @@ fn closing(report: &Report, request: &Request, ground: &Ground, no_color: bool) 
     }
     page.gap();
     page.line(0, &[plain(left_over(report))]);
-    if !request.repair && report.fixable_left() > 0 {
-        page.line(0, &[plain("Run \"openclaw doctor --fix\" to apply changes.")]);
+    if !request.repair
+        && let Some(advice) = advice(report)
+    {
+        page.line(0, &[plain(advice)]);
     }
     page.line(0, &[plain("Doctor complete.")]);
     page.print()?;
@@ -281,6 +283,16 @@ fn closing(report: &Report, request: &Request, ground: &Ground, no_color: bool) 
         remark(&format!("Invalid config:\n{}", lines.join("\n")));
     }
     Ok(())
+}
+
+/// What a repair is good for, if anything: nothing that is wrong is promised to be mended when only suggestions are.
+fn advice(report: &Report) -> Option<String> {
+    let optional = report.fixable_left_of(Severity::Info);
+    if report.fixable_left() > optional {
+        return Some("Run \"openclaw doctor --fix\" to apply changes.".to_owned());
+    }
+    let changes = if optional == 1 { "change" } else { "changes" };
+    (optional > 0).then(|| format!("{optional} optional {changes}, for \"openclaw doctor --fix\" to make."))
 }
 
 /// How much is left, in one line.

@@ -72,7 +72,7 @@ pub(crate) fn reason(state: &State, auth: &AgentAuth, explanation: &Explanation,
                 WindowKind::Cooldown => stats.cooldown_reason.as_deref(),
                 WindowKind::Disabled => stats.disabled_reason.as_deref(),
             });
-            let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+            let why = because(why, usage.and_then(|stats| stats.limited_model(state.now())));
             let left = WordyDuration(window.until_ms - state.now().as_f64());
             format!("{}{why}, free again in {left}", window.kind.as_str())
         }
@@ -91,6 +91,13 @@ pub(crate) fn reason(state: &State, auth: &AgentAuth, explanation: &Explanation,
         },
         Standing::Unusable => "a placeholder, or the name of a variable that is not set".to_owned(),
     }
+}
+
+/// Why a window is open, in brackets, and for which model when it is for one only.
+pub(crate) fn because(reason: Option<&str>, model: Option<&str>) -> String {
+    let model = model.map(|model| format!("for {model} only"));
+    let parts: Vec<&str> = reason.into_iter().chain(model.as_deref()).collect();
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
 }
 
 /// A login whose token has ended is used all the same.

@@ -10,7 +10,7 @@ use auth_core::{
 use auth_store::{AgentAuth, State};
 
 use super::advice;
-use super::choice::{config_reference, name, place, reason, ways_out};
+use super::choice::{because, config_reference, name, place, reason, ways_out};
 use crate::output::{Look, Page, Part, part, plain};
 
 /// Writes the report. `asked` tells that `--agent` was given.
@@ -360,7 +360,7 @@ fn waiting(page: &mut Page, state: &State, auth: &AgentAuth, entries: &[Unusable
                 WindowKind::Disabled => entry.reason.as_deref(),
                 WindowKind::Cooldown => usage.and_then(|stats| stats.cooldown_reason.as_deref()),
             };
-            let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+            let reason = because(reason, entry.model.as_deref());
             let words = format!("  {}{reason}, free again in {until}", entry.window.kind.as_str());
             page.line(4, &[part(Look::Warning, entry.id.as_str()), plain(words)]);
             page.command(&advice::clear_cooldown(entry.id.as_str()));

@@ -121,6 +121,8 @@ struct Unusable<'a> {
     reason: Option<&'a str>,
     until: Ms,
     remaining_ms: Ms,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -276,6 +278,7 @@ fn unusable_entry(entry: &UnusableProfile, now_ms: f64) -> Unusable<'_> {
         reason: entry.reason.as_deref(),
         until: Ms(entry.window.until_ms),
         remaining_ms: Ms(entry.window.until_ms - now_ms),
+        model: entry.model.as_deref(),
     }
 }
 

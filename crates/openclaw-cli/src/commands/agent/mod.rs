@@ -108,7 +108,7 @@ impl<'a> AgentRun<'a> {
         self.tell_notes();
         let heard = match heard {
             Ok(heard) => heard,
-            Err(ConversingError::Select(error)) => {
+            Err(error @ (ConversingError::Select(_) | ConversingError::Store(_))) => {
                 return report::refused(&self.session, self.args.json, &error.to_string());
             }
             Err(error) => return Err(Failure::new(error)),
