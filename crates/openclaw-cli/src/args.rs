@@ -77,7 +77,7 @@ pub(crate) struct AgentTurn {
     /// What is said to the model
     #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) message: Option<String>,
-    /// The session of this number or address
+    /// The main session, whatever the number or address
     #[arg(short, long, value_name = "DEST")]
     pub(crate) to: Option<String>,
     /// The session of this id

@@ -173,6 +173,26 @@ fn a_mistyped_provider_is_told() {
 }
 
 #[test]
+fn the_command_that_allows_a_model_is_named_and_does() {
+    let sandbox = filled();
+    assert_eq!(sandbox.run(&["models", "set", "groq/x"]).code, 0);
+    for model in ["groq/org/y", "groq/it's$(z)"] {
+        let choose = format!("/model {model}");
+        let refused = sandbox.run(&["agent", "--agent", "main", "--message", &choose]);
+        let for_a_turn = sandbox.run(&["agent", "--agent", "main", "--message", "hi", "--model", model]);
+        for printed in [&refused, &for_a_turn] {
+            assert!(printed.code == 1 && printed.stderr.contains("is not allowed"), "{}", printed.stderr);
+            assert!(printed.stderr.contains("\nTo allow it: openclaw models aliases add "), "{}", printed.stderr);
+        }
+        let line = refused.stderr.lines().find_map(|line| line.strip_prefix("To allow it: ")).unwrap();
+        let script = line.replacen("openclaw", env!("CARGO_BIN_EXE_openclaw"), 1);
+        let done = Command::new("sh").args(["-c", &script]).env_clear().env("HOME", sandbox.path("")).output().unwrap();
+        assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
+        assert_eq!(sandbox.run(&["agent", "--agent", "main", "--message", &choose]).code, 0);
+    }
+}
+
+#[test]
 fn a_torn_store_is_named_instead_of_a_missing_profile() {
     let torn = r#"{"version": 1, "profiles": {
  "acme:a": {"type": "api_key", "provider": "acme", "key": "sk-test-"#;

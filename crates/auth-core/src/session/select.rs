@@ -109,6 +109,18 @@ fn same(a: &ModelRef, b: &ModelRef) -> bool {
     a.provider_id() == b.provider_id() && a.model.eq_ignore_ascii_case(&b.model)
 }
 
+/// A short name for a model: the last part of its id, of the characters that an alias may have.
+fn alias_of(model: &str) -> String {
+    let last = model.rsplit('/').next().unwrap_or(model);
+    last.chars().map(|c| if c.is_ascii_alphanumeric() || "_.:-".contains(c) { c } else { '-' }).collect()
+}
+
+/// A model as an argument of a shell.
+fn quoted(model: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@+".contains(c);
+    if model.chars().all(plain) { model.to_owned() } else { format!("'{}'", model.replace('\'', "'\\''")) }
+}
+
 /// What was chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
@@ -134,7 +146,9 @@ pub enum SelectError {
     Unrecognized(String),
     /// A model that is not allowed.
     #[error(
-        "Model \"{model}\" is not allowed. Use /models to list providers, or /models <provider> to list models.{near}"
+        "Model \"{model}\" is not allowed. Use /models to list providers, or /models <provider> to list models.{near}\nTo allow it: openclaw models aliases add {} {}",
+        alias_of(model),
+        quoted(model)
     )]
     NotAllowed {
         /// The model.
