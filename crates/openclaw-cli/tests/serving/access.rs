@@ -270,6 +270,7 @@ fn a_variable_that_opens_nothing_is_pointed_out() {
         let gateway = Gateway::owning(home(&server).config(&settings.to_string()), &[]);
         let headers = format!("Authorization: Bearer {configured}\r\n");
         assert_eq!(gateway.raw(&head("GET", "/v1/models", &headers, None)).status, 200);
+        gateway.wait_until_said("GET /v1/models 200");
         let said = gateway.said();
         let note = "OPENCLAW_GATEWAY_TOKEN holds another secret than gateway.auth.token of the config";
         assert_eq!(said.contains(note), told, "{said}");

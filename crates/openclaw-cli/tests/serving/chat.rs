@@ -83,6 +83,7 @@ fn a_limited_key_is_followed_by_the_next_and_recorded() {
     // The log has one line for it, under the number of the request, and does not name the profile.
     let number = answered.header("x-openclaw-request-id").unwrap();
     let line = format!("Warning: auth: {number} sha256:");
+    gateway.wait_until_said(&format!("[gateway] {number} "));
     let said = gateway.said();
     let line = said.lines().find(|said| said.starts_with(&line)).unwrap_or_else(|| panic!("{said}"));
     assert!(line.ends_with(" of acme: rate_limit; cooldown begins") && !line.contains("acme:a"), "{line}");

@@ -122,7 +122,8 @@ fn a_store_that_cannot_be_read_is_told_once() {
     let torn = "{\"version\": 1, \"profiles\": {\"acme:a\": {\"key\": \"sk-te";
     std::fs::write(sandbox.store(), torn).unwrap();
     gateway.chat(&hi());
-    gateway.chat(&hi());
+    let last = gateway.chat(&hi());
+    gateway.wait_until_said(&format!("[gateway] {} ", last.header("x-openclaw-request-id").unwrap()));
     let said = gateway.said();
     let lines: Vec<&str> = said.lines().filter(|line| line.contains("no credential of it is used")).collect();
     assert_eq!(lines.len(), 1, "{said}");
