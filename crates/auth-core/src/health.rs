@@ -352,11 +352,15 @@ mod tests {
             ("openai-codex", false, NOW - 1, HealthStatus::Expired, false),
             ("openai-codex", false, NOW + 1, HealthStatus::Expiring, false),
             ("openai-codex", true, 0, HealthStatus::Missing, false),
+            // Nobody can renew these any more.
+            ("qwen-portal", true, NOW - 1, HealthStatus::Ok, false),
         ];
         for (provider, refresh, expires, status, renews) in cases {
             let health = one(&login(provider, refresh, expires));
             assert_eq!((health.status, health.renews_itself), (status, renews), "{provider} {refresh} {expires}");
         }
+        let managed = format!(r#"{}, "managedBy": "codex""#, login("openai-codex", true, NOW - 1));
+        assert!(!one(&managed).renews_itself, "another program keeps it");
         let past = one(&login("openai-codex", false, NOW - 7));
         assert_eq!((past.expires_at_ms, past.remaining_ms), (Some(1_799_999_999_993.0), Some(-7.0)));
         assert_eq!(one(&login("openai-codex", true, 0)).remaining_ms, None);

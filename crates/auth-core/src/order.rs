@@ -290,6 +290,16 @@ mod tests {
     }
 
     #[test]
+    fn places_count_from_one_and_sources_have_words() {
+        let store = json!({"profiles": {"a": key("p"), "b": key("p"), "c": key("p")}, "order": {"p": ["c", "a"]}});
+        let found = order(&json!({}), &store, "p");
+        let places = ["a", "b", "c"].map(|id| found.position(&ProfileId::new(id)));
+        assert_eq!(places, [Some(2), None, Some(1)]);
+        let words = [OrderSource::Store, OrderSource::Config, OrderSource::Profiles, OrderSource::All];
+        assert_eq!(words.map(OrderSource::as_str), ["store", "config", "profiles", "all"]);
+    }
+
+    #[test]
     fn automatic_order_is_by_kind_then_by_age_of_use() {
         let store = json!({"profiles": {
             "k1": key("p"), "k2": key("p"),
