@@ -3,7 +3,7 @@
 use auth_core::rotation::Pool;
 use auth_core::{
     CandidateSource, Credential, Owner, ProfileId, ProviderId, RefState, Secret, Situation, Standing, cooldown,
-    explain, resolve_order,
+    explain, host_of, resolve_order,
 };
 
 use crate::outcome::Used;
@@ -146,4 +146,11 @@ pub(crate) fn static_secret(situation: &Situation<'_>, id: &ProfileId) -> Result
         RefState::Unresolved(why) => Err(format!("could not resolve SecretRef \"{reference}\": {why}")),
         RefState::NotRun => Err(format!("could not resolve SecretRef \"{reference}\": its program was not run")),
     }
+}
+
+/// Whether an address names this machine.
+pub(crate) fn is_loopback(url: &str) -> bool {
+    let Some(host) = host_of(url) else { return false };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }

@@ -13,7 +13,7 @@ use auth_core::{host_of, provider, soonest_end};
 use auth_oauth::Need;
 use auth_probe::{Replied, ReplyFailure};
 
-use crate::candidates::{Candidates, NoCandidates, Preferred, Tried, candidates, static_secret};
+use crate::candidates::{Candidates, NoCandidates, Preferred, Tried, candidates, is_loopback, static_secret};
 use crate::chain::Progress;
 use crate::engine::{Engine, Turn};
 use crate::exchange::Failure;
@@ -485,11 +485,4 @@ impl Ground {
             .position(|other| matches!(other, Tried::Profile { id: other, .. } if other == id));
         at.is_some_and(|at| self.is_login(at))
     }
-}
-
-/// Whether an address names this machine.
-fn is_loopback(url: &str) -> bool {
-    let Some(host) = host_of(url) else { return false };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }

@@ -6,17 +6,12 @@ use auth_core::probe::Endpoint;
 use auth_core::session::{Directive, KnownModels, ModelsPage, SessionEntry, model_label, validate};
 use auth_core::status::profile_label;
 use auth_core::{
-    AgentId, ModelRef, OtherSources, ProviderId, ShortDuration, Situation, Standing, explain, host_of, profile_health,
+    AgentId, ModelRef, OtherSources, ProviderId, ShortDuration, Situation, Standing, explain, profile_health,
     resolve_order,
 };
 use auth_store::{AgentAuth, State};
 
-/// Whether an address leads to this machine.
-fn is_of_this_machine(url: &str) -> bool {
-    let Some(host) = host_of(url) else { return false };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
-}
+use crate::candidates::is_loopback;
 
 /// What the answers are made of.
 pub(crate) struct View<'a> {
@@ -180,7 +175,7 @@ impl View<'_> {
         let model = models.next().map_or("", |model| model.model.as_str());
         let endpoint = Endpoint::resolve(provider, model, situation).ok().flatten();
         let candidates = explain(situation, provider, None).candidates;
-        endpoint.is_some_and(|endpoint| is_of_this_machine(&endpoint.base_url))
+        endpoint.is_some_and(|endpoint| is_loopback(&endpoint.base_url))
             && !candidates.iter().any(|candidate| matches!(candidate.standing, Standing::Unresolved(_)))
     }
 

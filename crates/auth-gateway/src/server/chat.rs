@@ -12,12 +12,12 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::Shared;
+use super::body::{Taken, taken};
 use super::chat_request::{ChatRequest, reference};
 use super::chat_stream::{ChatStream, usage};
-use super::guard::{AnsweredBy, json_response, run_id_of, snapshot_of};
+use super::guard::{AnsweredBy, json_response};
 use super::live::Snapshot;
 use super::refusal::{Refusal, Tongue};
-use super::tally::Tally;
 use super::turning::{self, Ask, Job, broken};
 use crate::conversing::{Conversing, ConversingError, Opened, OwnChoice};
 use crate::engine::{Engine, Piece};
@@ -50,15 +50,7 @@ enum Prepared {
 }
 
 async fn answered(shared: &Arc<Shared>, request: Request) -> Result<Response, Refusal> {
-    let Ok(permit) = Arc::clone(&shared.turns).try_acquire_owned() else {
-        Tally::add(&shared.tally.refused_turns);
-        return Err(Refusal::busy());
-    };
-    let snapshot = snapshot_of(&request)?;
-    let run_id = run_id_of(&request);
-    let (parts, body) = request.into_parts();
-    let limits = shared.limits;
-    let body = super::body::read(&parts.headers, body, limits.body_bytes, limits.body).await?;
+    let Taken { permit, snapshot, run_id, parts, body } = taken(shared, request).await?;
     let mut chat = ChatRequest::read(&parts.headers, &body, &snapshot.state.config)?;
     drop(body);
     if shared.no_sessions {

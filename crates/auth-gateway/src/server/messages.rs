@@ -21,12 +21,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Shared;
+use super::body::{Taken, taken};
 use super::catalogue::agent_named;
 use super::chat::name;
-use super::guard::{run_id_of, snapshot_of};
 use super::live::Snapshot;
 use super::refusal::{Refusal, Tongue};
-use super::tally::Tally;
 use super::turning::{self, Ask, Forwarded, Job, Running, broken};
 use crate::engine::{Begun, Engine, Piece};
 
@@ -50,15 +49,7 @@ struct Envelope<'a> {
 }
 
 async fn answered(shared: &Arc<Shared>, request: Request) -> Result<Response, Refusal> {
-    let Ok(permit) = Arc::clone(&shared.turns).try_acquire_owned() else {
-        Tally::add(&shared.tally.refused_turns);
-        return Err(Refusal::busy());
-    };
-    let snapshot = snapshot_of(&request)?;
-    let run_id = run_id_of(&request);
-    let (parts, body) = request.into_parts();
-    let limits = shared.limits;
-    let body = super::body::read(&parts.headers, body, limits.body_bytes, limits.body).await?;
+    let Taken { permit, snapshot, run_id, parts, body } = taken(shared, request).await?;
     let (wanted, place) = model_of(&body)?;
     let header = |name: &str| -> Result<Option<String>, Refusal> {
         let all = parts.headers.get_all(name).iter().map(|value| value.to_str().map(str::trim));

@@ -102,7 +102,7 @@ impl Check for GatewayScope {
     }
 
     fn detect(&self, _view: &View<'_>) -> Vec<Finding> {
-        let message = "Gateway, channels, sandbox, plugins, cron and memory are not part of this program. A running gateway keeps its credentials in memory: restart it, or let it reload, after a repair of credentials.";
+        let message = "Checks of gateway, channels, sandbox, plugins, cron and memory are not part of this program. A running gateway keeps its credentials in memory: restart it, or let it reload, after a repair of credentials.";
         vec![Finding::new(NOT_CHECKED, Severity::Info, "Not checked", message).shown_as(message)]
     }
 }
