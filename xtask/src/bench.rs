@@ -8,14 +8,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use xshell::{Shell, cmd};
 
+/// The config of the homes: with a comment, as people write it.
+const CONFIG: &str = "// bench\n{\n  agents: { defaults: { model: 'groq/llama' } },\n  gateway: { mode: 'local', auth: { mode: 'token', token: 'sk-test-gateway-0123456789' } },\n}\n";
 /// Counted runs of each command.
 const RUNS: usize = 100;
 
 /// Builds the release binary and prints one table.
 pub(crate) fn run(shell: &Shell, root: &Path) -> Result<()> {
     cmd!(shell, "cargo build --quiet --release --locked --package openclaw-cli").run()?;
-    let binary = root.join("target/release/openclaw");
     let work = root.join("target/bench");
+    fs::create_dir_all(&work)?;
+    // As it is installed: a file that the linker has just written lies in the page cache in smaller pieces, and starts
+    // more slowly than any copy of it.
+    let binary = work.join("openclaw");
+    fs::copy(root.join("target/release/openclaw"), &binary)?;
     let size = fs::metadata(&binary)?.len();
 
     println!("{:<44} {:>9} {:>9} {:>9} {:>10}", "command", "median", "min", "ratio", "peak");
@@ -105,8 +111,15 @@ fn make_home(work: &Path, profiles: usize) -> Result<PathBuf> {
         })
         .collect();
     let store = format!("{{\n  \"version\": 1,\n  \"profiles\": {{\n{}\n  }}\n}}\n", entries.join(",\n"));
-    fs::write(agent.join("auth-profiles.json"), store)?;
-    fs::write(home.join(".openclaw/openclaw.json"), "// bench\n{ agents: { defaults: { model: 'groq/llama' } } }\n")?;
+    let state = home.join(".openclaw");
+    let (profiles, config) = (agent.join("auth-profiles.json"), state.join("openclaw.json"));
+    fs::write(&profiles, store)?;
+    fs::write(&config, CONFIG)?;
+    // Nothing for doctor to find.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode;
+    for (path, bits) in [(&state, 0o700), (&agent, 0o700), (&profiles, 0o600), (&config, 0o600)] {
+        fs::set_permissions(path, mode(bits))?;
+    }
     ensure!(home.is_absolute(), "the bench folder is not absolute");
     Ok(home)
 }

@@ -149,6 +149,8 @@ fn variable_base(id: &ProviderId) -> String {
 
 /// The key that stands in for all others while it is set: `OPENCLAW_LIVE_<BASE>_KEY` (spec 07 section 2.3).
 pub fn live_override(provider: &str, env: &Environment) -> Option<EnvKey> {
+    // Seldom set, and asked for once per provider.
+    env.names_with_prefix("OPENCLAW_LIVE_").next()?;
     let name = format!("OPENCLAW_LIVE_{}_KEY", variable_base(&ProviderId::normalise(provider)));
     env.credential(&name).map(|(secret, _)| EnvKey { variable: name.clone(), secret })
 }
@@ -165,29 +167,31 @@ pub fn collect_keys(provider: &str, env: &Environment) -> Vec<EnvKey> {
     }
 
     let mut keys = Vec::new();
-    let mut lists = vec![format!("{base}_API_KEYS")];
-    if id.as_str() == "anthropic" {
-        lists.push("OPENCLAW_LIVE_ANTHROPIC_KEYS".to_owned());
-    }
-    for name in &lists {
+    let mut list = |name: &str| {
         let text = env.get(name).unwrap_or_default();
         keys.extend(
             text.split(|c: char| c.is_whitespace() || c == ',' || c == ';')
                 .filter_map(|part| Secret::new(part).cleaned())
-                .map(|secret| EnvKey { variable: name.clone(), secret }),
+                .map(|secret| EnvKey { variable: name.to_owned(), secret }),
         );
+    };
+    let primary = base + "_API_KEY";
+    let named: Vec<&str> = env.names_with_prefix(&primary).collect();
+    if let Some(several) = named.iter().find(|name| name[primary.len()..] == *"S") {
+        list(several);
     }
-
-    let primary = format!("{base}_API_KEY");
-    keys.extend(one(&primary));
-    let prefix = format!("{primary}_");
-    let mut prefixed: Vec<&str> =
-        env.names_with_prefix(&prefix).filter(|name| !names_something_else(&name[prefix.len()..])).collect();
-    prefixed.sort_by_key(|name| {
-        let suffix = &name[prefix.len()..];
-        (suffix.parse::<u64>().unwrap_or(u64::MAX), *name)
-    });
-    keys.extend(prefixed.into_iter().filter(|name| env.get(name).is_some_and(looks_like_a_key)).filter_map(one));
+    if id.as_str() == "anthropic" {
+        list("OPENCLAW_LIVE_ANTHROPIC_KEYS");
+    }
+    keys.extend(named.iter().filter(|name| **name == primary).filter_map(|name| one(name)));
+    let mut numbered: Vec<(&str, &str)> = named
+        .iter()
+        .filter_map(|name| Some((name[primary.len()..].strip_prefix('_')?, *name)))
+        .filter(|(suffix, _)| !names_something_else(suffix))
+        .collect();
+    numbered.sort_by_key(|(suffix, name)| (suffix.parse::<u64>().unwrap_or(u64::MAX), *name));
+    let numbered = numbered.into_iter().filter(|(_, name)| env.get(name).is_some_and(looks_like_a_key));
+    keys.extend(numbered.filter_map(|(_, name)| one(name)));
     if google {
         keys.extend(one("GOOGLE_API_KEY"));
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Bound;
 
 use crate::secret::Secret;
 
@@ -156,7 +157,7 @@ impl Environment {
     /// Names beginning with `prefix`, sorted.
     pub fn names_with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
         self.entries
-            .range(prefix.to_owned()..)
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
             .map(|(name, _)| name.as_str())
             .take_while(move |name| name.starts_with(prefix))
     }

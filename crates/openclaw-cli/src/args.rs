@@ -60,7 +60,7 @@ pub(crate) enum Command {
     /// Change one part of the set-up
     Configure(Configure),
     /// One model turn, with the credential that is in charge
-    Agent(AgentTurn),
+    Agent(Deferred<AgentTurn>),
     /// The loopback gateway: agents and Anthropic models behind one address
     Gateway(Box<Gateway>),
     /// Keys that live elsewhere: find plaintext, put references in its place, check them
@@ -153,13 +153,13 @@ pub(crate) struct Agent {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelsCommand {
     /// Which credential each provider uses, and what needs attention
-    Status(Status),
+    Status(Deferred<Status>),
     /// The models in use, and whether their provider has a credential
-    List(List),
+    List(Deferred<List>),
     /// Use this model by default
-    Set(SetModel),
+    Set(Deferred<SetModel>),
     /// Use this model for images
-    SetImage(SetModel),
+    SetImage(Deferred<SetModel>),
     /// Stored credentials and the order in which they are tried
     Auth(Auth),
     /// Short names of models
@@ -290,11 +290,11 @@ pub(crate) struct AliasesGroup {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AliasesCommand {
     /// Print every alias
-    List(Output),
+    List(Deferred<Output>),
     /// Give a model a short name
-    Add(AliasAdd),
+    Add(Deferred<AliasAdd>),
     /// Take a short name away
-    Remove(AliasRemove),
+    Remove(Deferred<AliasRemove>),
 }
 
 #[derive(Debug, Args)]
@@ -325,13 +325,13 @@ pub(crate) struct FallbacksGroup {
 #[derive(Debug, Subcommand)]
 pub(crate) enum FallbacksCommand {
     /// Print the fallbacks
-    List(Output),
+    List(Deferred<Output>),
     /// Try one more model
-    Add(SetModel),
+    Add(Deferred<SetModel>),
     /// Try one model less
-    Remove(SetModel),
+    Remove(Deferred<SetModel>),
     /// Try no other model
-    Clear(Change),
+    Clear(Deferred<Change>),
 }
 
 #[derive(Debug, Args)]
@@ -345,32 +345,32 @@ pub(crate) struct Auth {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuthCommand {
     /// Every stored credential: health, place in the order, cooldown
-    List(AuthList),
+    List(Deferred<AuthList>),
     /// Which credential the next request uses, and why not the others
-    Why(AuthWhy),
+    Why(Deferred<AuthWhy>),
     /// The order in which the profiles of a provider are tried
     Order(Order),
     /// Store an API key: asked for on a terminal, else read from standard input
-    PasteApiKey(PasteApiKey),
+    PasteApiKey(Deferred<PasteApiKey>),
     /// Store a static token: asked for on a terminal, else read from standard input
-    PasteToken(PasteToken),
+    PasteToken(Deferred<PasteToken>),
     /// Store a token: asks which provider and how
-    Add(AuthAdd),
+    Add(Deferred<AuthAdd>),
     /// Sign in to a provider: in the browser, with a code, or with a key
-    Login(AuthLogin),
+    Login(Deferred<AuthLogin>),
     /// Store a setup-token
-    SetupToken(SetupToken),
+    SetupToken(Deferred<SetupToken>),
     /// Sign in to GitHub Copilot with a code
-    LoginGithubCopilot(CopilotLogin),
+    LoginGithubCopilot(Deferred<CopilotLogin>),
     /// Renew logins now
-    Refresh(Refresh),
+    Refresh(Deferred<Refresh>),
     /// Take over the login of another program, or legacy files
-    Import(Import),
+    Import(Deferred<Import>),
     /// Remove stored credentials
     #[command(visible_alias = "logout")]
-    Remove(Remove),
+    Remove(Deferred<Remove>),
     /// Let profiles be used again that are in cooldown or disabled
-    ClearCooldown(ClearCooldown),
+    ClearCooldown(Deferred<ClearCooldown>),
     /// Watch the credentials: messages, metrics, and a timer that does it by itself
     Monitor(Box<Deferred<Monitor>>),
 }
@@ -591,11 +591,11 @@ pub(crate) struct Order {
 #[derive(Debug, Subcommand)]
 pub(crate) enum OrderCommand {
     /// Print the order of a provider
-    Get(OrderGet),
+    Get(Deferred<OrderGet>),
     /// Set the order of a provider
-    Set(OrderSet),
+    Set(Deferred<OrderSet>),
     /// Go back to the automatic order
-    Clear(OrderClear),
+    Clear(Deferred<OrderClear>),
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 use auth_core::Secret;
 use auth_core::setup::key_flags;
+use clap::builder::Resettable;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 
 /// Set up a provider: its credential, its model, its settings.
@@ -192,14 +193,28 @@ impl clap::FromArgMatches for Ignored {
 #[derive(Debug)]
 pub(crate) struct Deferred<T>(pub(crate) T);
 
+impl<T> std::ops::Deref for Deferred<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
 impl<T: Args> Args for Deferred<T> {
     fn augment_args(command: Command) -> Command {
-        command.defer(T::augment_args)
+        command.defer(|command| as_named(command, T::augment_args))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        command.defer(T::augment_args_for_update)
+        command.defer(|command| as_named(command, T::augment_args_for_update))
     }
+}
+
+/// Adds options to a command and leaves what it is for: groups of options bring descriptions of their own.
+fn as_named(command: Command, augment: fn(Command) -> Command) -> Command {
+    let (about, long_about) = (command.get_about().cloned(), command.get_long_about().cloned());
+    augment(command).about(Resettable::from(about)).long_about(Resettable::from(long_about))
 }
 
 impl<T: clap::FromArgMatches> clap::FromArgMatches for Deferred<T> {

@@ -27,16 +27,16 @@ pub(crate) fn named_command(tree: &clap::Command, arguments: &[OsString]) -> Nam
     let mut at = tree;
     let mut path: Vec<&str> = Vec::new();
     let mut words = arguments.iter().skip(1);
-    while let Some(word) = words.next() {
+    // What follows a command without subcommands names none.
+    while at.has_subcommands()
+        && let Some(word) = words.next()
+    {
         let Some(word) = word.to_str().filter(|word| *word != "--") else { break };
         if word.starts_with('-') {
             if takes_value(at, tree, word) {
                 words.next();
             }
             continue;
-        }
-        if !at.has_subcommands() {
-            break;
         }
         if word.is_empty() {
             break;
@@ -52,15 +52,23 @@ pub(crate) fn named_command(tree: &clap::Command, arguments: &[OsString]) -> Nam
 
 fn takes_value(at: &clap::Command, tree: &clap::Command, word: &str) -> bool {
     let Some(name) = word.strip_prefix("--").filter(|name| !name.contains('=')) else { return false };
-    // An option of another level may stand too early; its value is no command all the same.
-    let mut levels = vec![at, tree];
-    while let Some(level) = levels.pop() {
-        if let Some(option) = level.get_arguments().find(|arg| arg.get_long() == Some(name)) {
-            return option.get_action().takes_values();
-        }
-        levels.extend(level.get_subcommands());
+    if matches!(name, "help" | "version") {
+        return false;
     }
-    false
+    // An option of another level may stand too early; its value is no command all the same.
+    find_option(at, name).or_else(|| find_option(tree, name)).unwrap_or_else(|| {
+        let mut whole = tree.clone();
+        whole.build();
+        find_option(&whole, name).unwrap_or(false)
+    })
+}
+
+/// Whether the option of this name, of a command or one below it, takes a value; `None` when there is none. Commands
+/// that are not put together yet have no options.
+fn find_option(at: &clap::Command, name: &str) -> Option<bool> {
+    let own = at.get_arguments().find(|arg| arg.get_long() == Some(name));
+    own.map(|option| option.get_action().takes_values())
+        .or_else(|| at.get_subcommands().find_map(|below| find_option(below, name)))
 }
 
 /// Whether another program is named.
@@ -159,6 +167,9 @@ mod tests {
         assert_eq!(named("oc gateway run --port 1"), own("gateway run"));
         assert_eq!(named("oc gateway --port 1 status"), foreign("gateway status"));
         assert_eq!(named("oc models --agent status scan"), foreign("models scan"));
+        assert_eq!(named("oc models --probe-provider groq status"), own("models status"));
+        assert_eq!(named("oc models --unheard-of groq status"), foreign("models groq"));
+        assert_eq!(named("oc models --help status"), own("models status"));
         assert_eq!(named("oc --log-level=debug models auth teleport"), foreign("models auth teleport"));
     }
 

@@ -1,5 +1,6 @@
 //! `openclaw doctor` (spec 06): flags in, questions and notes out. What is wrong and how it is mended is the crate's.
 
+use std::cell::OnceCell;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,8 +50,7 @@ pub(crate) fn run(profile: Option<&str>, no_color: bool, options: &Options) -> R
         refresh: (online && request.refresh).then_some(&renewal as &dyn doctor::Refresh),
         tls: online.then_some(&tls as &dyn doctor::TlsCheck),
     };
-    let default_agent = State::read_leniently(Ground::open(&host, profile), &host).0.config.default_agent().0;
-    let mut desk = Person::new(no_color, &request, &ground, default_agent);
+    let mut desk = Person::new(no_color, profile, &request, &ground);
     desk.title()?;
     let report = Doctor { host: &host, profile, request: &request, outside }.run(&mut desk);
     desk.trouble?;
@@ -111,7 +111,10 @@ struct Person<'a> {
     request: &'a Request,
     /// Notes are wanted.
     notes: bool,
-    default_agent: AgentId,
+    /// The value of `--profile`.
+    profile: Option<&'a str>,
+    /// The agent that needs no name, once it was asked for.
+    default_agent: OnceCell<AgentId>,
     /// An interrupt ends the program at once; not while a repair is being made.
     may_end: Arc<AtomicBool>,
     interrupted: Arc<AtomicBool>,
@@ -120,7 +123,7 @@ struct Person<'a> {
 }
 
 impl<'a> Person<'a> {
-    fn new(no_color: bool, request: &'a Request, ground: &Ground, default_agent: AgentId) -> Self {
+    fn new(no_color: bool, profile: Option<&'a str>, request: &'a Request, ground: &Ground) -> Self {
         let suppressed = ground
             .environment
             .get("OPENCLAW_SUPPRESS_NOTES")
@@ -136,12 +139,19 @@ impl<'a> Person<'a> {
             no_color,
             request,
             notes: !suppressed && !request.json,
-            default_agent,
+            profile,
+            default_agent: OnceCell::new(),
             may_end,
             interrupted,
             trouble: Ok(()),
             changed: false,
         }
+    }
+
+    fn default_agent(&self) -> &AgentId {
+        self.default_agent.get_or_init(|| {
+            State::read_leniently(Ground::open(&RealHost, self.profile), &RealHost).0.config.default_agent().0
+        })
     }
 
     fn title(&self) -> Result<(), Failure> {
@@ -175,7 +185,7 @@ impl<'a> Person<'a> {
 impl Desk for Person<'_> {
     fn found(&mut self, findings: &[Finding]) {
         let mut at = 0;
-        let named = |finding: &Finding| finding.agent.clone().filter(|agent| *agent != self.default_agent);
+        let named = |finding: &Finding| finding.agent.clone().filter(|agent| agent != self.default_agent());
         let mut notes = Vec::new();
         while let Some(first) = findings.get(at) {
             let alike = |other: &&Finding| other.title == first.title && named(other) == named(first);

@@ -117,7 +117,8 @@ impl Session {
 
 fn try_run(arguments: &[OsString]) -> Result<u8, Failure> {
     // Commands are completed when they are needed: most of the tree is not, and building it all is felt.
-    let mut tree = Cli::command();
+    // Taking it apart is felt too, and the process is about to end.
+    let mut tree = std::mem::ManuallyDrop::new(Cli::command());
     let root = RootOptions::take(arguments)?;
     let command = match upstream::named_command(&tree, arguments) {
         Named::Foreign(foreign) => match foreign.strip_suffix("help").map(str::trim) {
