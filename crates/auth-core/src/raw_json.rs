@@ -5,6 +5,8 @@
 //! each entry in the file for messages.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -49,7 +51,7 @@ impl<'de> Deserialize<'de> for RawObject<'de> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
-                let mut index = std::collections::HashMap::new();
+                let mut index = HashMap::new();
                 while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
                     // Small objects, the usual case, are searched; large ones get an index.
                     let earlier = if members.len() < 16 {
@@ -58,11 +60,13 @@ impl<'de> Deserialize<'de> for RawObject<'de> {
                         if index.is_empty() {
                             index.extend(members.iter().enumerate().map(|(i, (k, _))| (k.clone(), i)));
                         }
-                        let found = index.get(&key).copied();
-                        if found.is_none() {
-                            index.insert(key.clone(), members.len());
+                        match index.entry(key.clone()) {
+                            Entry::Occupied(at) => Some(*at.get()),
+                            Entry::Vacant(free) => {
+                                free.insert(members.len());
+                                None
+                            }
                         }
-                        found
                     };
                     match earlier {
                         Some(at) => members[at].1 = value,

@@ -82,13 +82,22 @@ impl StoreDocument {
     ///
     /// When the text is no store, or one of a later version: such a file is never rewritten.
     pub fn parse(text: &str) -> Result<Self, StoreEditError> {
+        Self::parse_with_profiles(text).map(|(document, _)| document)
+    }
+
+    /// The same, with what the text holds for its agent.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse).
+    pub fn parse_with_profiles(text: &str) -> Result<(Self, AuthProfiles), StoreEditError> {
         let store = AuthProfiles::parse(text, Owner::Agent)?;
         if store.version > 1.0 {
             return Err(StoreEditError::NewerVersion(store.version));
         }
         let body = text.strip_prefix('\u{feff}').unwrap_or(text);
         let root = RawObject::parse(body).map_err(|error| StoreSyntaxError::from_json(&error))?;
-        Ok(Self { original: Some(text.to_owned()), members: owned(root), changed: false })
+        Ok((Self { original: Some(text.to_owned()), members: owned(root), changed: false }, store))
     }
 
     /// Takes over what the legacy files of an agent hold (spec 01 section 5.5). Every field of an accepted entry is

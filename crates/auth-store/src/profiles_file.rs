@@ -43,16 +43,25 @@ impl StoreView {
 
 /// Reads the view of the agent whose directory this is: its own entries over the main store's.
 pub fn read_view(agent_dir: &Path, layout: &StateLayout, host: &dyn Host) -> StoreView {
+    read_view_over(None, agent_dir, layout, host)
+}
+
+/// The same, with what the agent's own file holds when that was read already.
+pub(crate) fn read_view_over(
+    own: Option<&AuthProfiles>,
+    agent_dir: &Path,
+    layout: &StateLayout,
+    host: &dyn Host,
+) -> StoreView {
     let main_dir = layout.main_store_dir();
-    let main_file = read_file(&main_dir.join(STORE_FILE), host);
+    let (own_path, main_path) = (agent_dir.join(STORE_FILE), main_dir.join(STORE_FILE));
+    let read_own = || own.map_or_else(|| read_file(&own_path, host), |own| FileState::Store(Box::new(own.clone())));
     let mut view = StoreView::default();
-    if is_same_place(&agent_dir.join(STORE_FILE), &main_dir.join(STORE_FILE), host)
-        || is_same_place(agent_dir, main_dir, host)
-    {
-        view.profiles = load(main_file, main_dir, layout, host, &mut view);
+    if is_same_place(&own_path, &main_path, host) || is_same_place(agent_dir, main_dir, host) {
+        view.profiles = load(read_own(), main_dir, layout, host, &mut view);
         return view;
     }
-    let own_file = read_file(&agent_dir.join(STORE_FILE), host);
+    let (main_file, own_file) = (read_file(&main_path, host), read_own());
     // An agent without a store reads through main's; only without one do its legacy files count.
     let main_has_profiles = matches!(&main_file, FileState::Store(store) if !store.is_empty());
     let own = match own_file {

@@ -8,8 +8,9 @@ use auth_core::{AmbientFacts, Config, Environment, RefState, ResolvedRefs, Situa
 use crate::config_file::{ConfigFile, ConfigInvalid, ConfigReading, read_config, read_config_leniently};
 use crate::host::Host;
 use crate::layout::StateLayout;
-use crate::profiles_file::{STORE_FILE, StoreView, read_view};
+use crate::profiles_file::{STORE_FILE, StoreView, read_view, read_view_over};
 use crate::secrets::{ExecPolicy, Resolver, report_references};
+use crate::store_writer::OpenStore;
 use crate::variables::{fill_zai, import_login_shell, load_dotenv};
 
 /// The variables, places and settings of one run.
@@ -223,7 +224,30 @@ impl State {
 
     /// The credentials of the agent whose directory this is. `policy` says which programs references may run.
     pub fn auth_of(&self, agent: Option<AgentId>, dir: PathBuf, policy: ExecPolicy, host: &dyn Host) -> AgentAuth {
-        let view = read_view(&dir, &self.layout, host);
+        self.auth_over(read_view(&dir, &self.layout, host), agent, dir, policy, host)
+    }
+
+    /// The same for an agent whose own store was opened already.
+    pub fn auth_of_opened(
+        &self,
+        agent: AgentId,
+        dir: PathBuf,
+        own: &OpenStore,
+        policy: ExecPolicy,
+        host: &dyn Host,
+    ) -> AgentAuth {
+        let own = own.raw.is_some().then_some(&own.store);
+        self.auth_over(read_view_over(own, &dir, &self.layout, host), Some(agent), dir, policy, host)
+    }
+
+    fn auth_over(
+        &self,
+        view: StoreView,
+        agent: Option<AgentId>,
+        dir: PathBuf,
+        policy: ExecPolicy,
+        host: &dyn Host,
+    ) -> AgentAuth {
         let resolver = Resolver::new(&self.config.secrets, &self.environment, &self.layout, host, policy);
         let refs = resolver.resolve(&report_references(&self.config, &view.profiles));
         AgentAuth { agent, dir, view, refs }

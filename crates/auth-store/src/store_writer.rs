@@ -203,8 +203,8 @@ pub fn open_store(dir: &Path, layout: &StateLayout, host: &dyn Host) -> Result<O
     match host.read(&path, MAX_STORE_BYTES) {
         Ok(bytes) => {
             let text = String::from_utf8(bytes).map_err(|_| invalid("is not UTF-8".to_owned()))?;
-            let document = StoreDocument::parse(&text).map_err(|error| invalid(error.to_string()))?;
-            let store = AuthProfiles::parse(&text, Owner::Agent).map_err(|error| invalid(error.to_string()))?;
+            let (document, store) =
+                StoreDocument::parse_with_profiles(&text).map_err(|error| invalid(error.to_string()))?;
             Ok(OpenStore { document, store, legacy: None, raw: Some(text) })
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(open_legacy(dir, layout, host)),

@@ -55,15 +55,18 @@ impl Scene {
                 request.agents.is_empty() || request.agents.iter().any(|raw| AgentId::normalise(raw) == *id)
             })
             .map(|(id, dir)| {
-                let auth = state.auth_of(Some(id.clone()), dir.clone(), policy, host);
+                let own = match open_store(&dir, &state.layout, host) {
+                    Ok(open) => Own::Open(Box::new(open)),
+                    Err(error) => Own::Closed(error),
+                };
+                let auth = match &own {
+                    Own::Open(open) => state.auth_of_opened(id.clone(), dir.clone(), open, policy, host),
+                    Own::Closed(_) => state.auth_of(Some(id.clone()), dir.clone(), policy, host),
+                };
                 let before = earlier.and_then(|earlier| earlier.agents.iter().find(|agent| agent.id == id));
                 let auth = match before {
                     Some(before) => auth.keeping_answers_of(&before.auth),
                     None => auth,
-                };
-                let own = match open_store(&dir, &state.layout, host) {
-                    Ok(open) => Own::Open(Box::new(open)),
-                    Err(error) => Own::Closed(error),
                 };
                 AgentScene { id, dir, auth, own }
             })

@@ -153,7 +153,8 @@ pub(crate) struct Agent {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelsCommand {
     /// Which credential each provider uses, and what needs attention
-    Status(Deferred<Status>),
+    // Not deferred: the options that are everywhere come last in its help.
+    Status(Status),
     /// The models in use, and whether their provider has a credential
     List(Deferred<List>),
     /// Use this model by default

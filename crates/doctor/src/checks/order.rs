@@ -1,9 +1,10 @@
 //! Orders that name nothing, or that keep out everything (spec 06 section 8.3).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use auth_core::{OrderSource, ProfileId, ProviderId, resolve_order};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::check::{Check, View};
 use crate::finding::{Finding, Severity};
@@ -42,8 +43,12 @@ fn in_config(scene: &Scene) -> Vec<(&str, &str)> {
 /// The ids that an agent's own store names in its orders.
 fn in_store(agent: &crate::scene::AgentScene) -> Vec<(String, String)> {
     let text = agent.own().and_then(|open| open.raw.as_deref()).unwrap_or_default();
-    let Ok(root) = serde_json::from_str::<Value>(text.trim_start_matches('\u{feff}')) else { return Vec::new() };
-    let order = root.get("order").and_then(Value::as_object);
+    // The rest stays text: it is the bulk of the file.
+    let Ok(root) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text.trim_start_matches('\u{feff}')) else {
+        return Vec::new();
+    };
+    let order = root.get("order").and_then(|order| serde_json::from_str::<Value>(order.get()).ok());
+    let order = order.as_ref().and_then(Value::as_object);
     let lists = order.into_iter().flatten().filter_map(|(key, ids)| Some((key, ids.as_array()?)));
     lists
         .flat_map(|(key, ids)| ids.iter().filter_map(Value::as_str).map(move |id| (key.clone(), id.trim().to_owned())))
