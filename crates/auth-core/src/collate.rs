@@ -24,7 +24,8 @@ pub fn collate(a: &str, b: &str) -> Ordering {
 fn rank(c: char) -> u32 {
     match u8::try_from(c) {
         Ok(byte) if byte.is_ascii() => u32::from(ASCII_RANKS[usize::from(byte)]),
-        _ => 1000 + c as u32,
+        // Above every rank of ASCII, which are fewer than 128.
+        _ => u32::from(c),
     }
 }
 
@@ -64,6 +65,41 @@ mod tests {
         let mut ids = vec!["p:B", "a1", "a:b", "p:a", "a-b", "a_b", "P:a", "aé", "ab", "a"];
         ids.sort_by(|a, b| collate(a, b));
         assert_eq!(ids, ["a", "a_b", "a-b", "a:b", "a1", "ab", "aé", "p:a", "P:a", "p:B"]);
+    }
+
+    #[test]
+    fn every_ascii_character_has_the_place_of_the_specification() {
+        let letters = ('a'..='z').flat_map(|letter| [letter, letter.to_ascii_uppercase()]);
+        let ranked: Vec<String> = r#" _-,;:!?.'"()[]{}@*/\&#%`^+<=>|~$0123456789"#
+            .chars()
+            .chain(letters)
+            .chain(['\u{80}', 'é', 'ÿ', 'Ā', '😀'])
+            .map(String::from)
+            .collect();
+        for (at, low) in ranked.iter().enumerate() {
+            for high in &ranked[at + 1..] {
+                assert_eq!(collate(low, high), Ordering::Less, "{low:?} {high:?}");
+                assert_eq!(collate(high, low), Ordering::Greater, "{high:?} {low:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_difference_decides() {
+        for (low, high) in [
+            // Beyond the common beginning, in the middle of a letter too.
+            ("pé", "pê"),
+            ("p😀a", "p😁"),
+            ("abc", "abcd"),
+            // Case counts last, where the ids first differ.
+            ("p:a", "P:a"),
+            ("aB", "Ab"),
+            ("Ab", "aC"),
+            ("ab:x", "aB:x"),
+        ] {
+            assert_eq!(collate(low, high), Ordering::Less, "{low} {high}");
+            assert_eq!(collate(high, low), Ordering::Greater, "{high} {low}");
+        }
     }
 
     proptest! {

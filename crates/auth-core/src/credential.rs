@@ -170,3 +170,87 @@ impl Credential {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret_ref::RefSource;
+
+    fn inline(text: &str) -> Material {
+        Material::Inline(Secret::new(text))
+    }
+
+    fn reference(source: RefSource, provider: &str, default_provider: bool) -> Material {
+        let to = SecretRef { source, provider: provider.to_owned(), id: "ID".to_owned() };
+        Material::Reference { to, default_provider, shadows_plaintext: false }
+    }
+
+    fn login(access: Option<&str>) -> Credential {
+        Credential::OAuth {
+            access: access.map(Secret::new),
+            refresh: Some(Secret::new("sk-test-refresh")),
+            expires: Expiry::Absent,
+        }
+    }
+
+    fn token(token: Material, expires: Expiry) -> Credential {
+        Credential::Token { token, expires }
+    }
+
+    fn key(key: Material) -> Credential {
+        Credential::ApiKey { key }
+    }
+
+    /// Spec 01 section 5: a reference without a provider means the default one of its source.
+    #[test]
+    fn the_default_provider_fills_in_for_none() {
+        let defaults = RefDefaults { file: Some("vault".to_owned()), ..RefDefaults::default() };
+        for (material, expected) in [
+            (reference(RefSource::File, "default", true), Some((RefSource::File, "vault"))),
+            (reference(RefSource::Env, "default", true), Some((RefSource::Env, "default"))),
+            (reference(RefSource::File, "other", false), Some((RefSource::File, "other"))),
+            (inline("sk-test-1"), None),
+            (Material::Absent, None),
+        ] {
+            let expected = expected.map(|(source, provider)| SecretRef {
+                source,
+                provider: provider.to_owned(),
+                id: "ID".to_owned(),
+            });
+            assert_eq!(material.resolved_reference(&defaults), expected, "{material:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_credential_has_the_same_kind_and_source() {
+        let env = |provider| reference(RefSource::Env, provider, false);
+        let same = [
+            (key(inline("sk-test-1")), key(inline("sk-test-1"))),
+            (key(env("p")), key(env("p"))),
+            (key(Material::Absent), key(Material::Absent)),
+            // When it ends plays no part.
+            (token(inline("sk-test-1"), Expiry::Absent), token(inline("sk-test-1"), Expiry::At(1.0))),
+            (login(Some("sk-test-a")), login(Some("sk-test-a"))),
+            (login(None), login(None)),
+        ];
+        for (one, other) in &same {
+            assert!(one.is_same(other) && other.is_same(one), "{one:?} {other:?}");
+        }
+        let different = [
+            (key(inline("sk-test-1")), key(inline("sk-test-2"))),
+            (key(inline("sk-test-1")), token(inline("sk-test-1"), Expiry::Absent)),
+            (key(inline("sk-test-1")), key(env("p"))),
+            (key(inline("sk-test-1")), key(Material::Absent)),
+            (key(env("p")), key(env("q"))),
+            (key(env("p")), key(Material::Absent)),
+            (key(Material::Absent), token(Material::Absent, Expiry::Absent)),
+            (key(Material::Absent), login(None)),
+            (login(Some("sk-test-a")), login(Some("sk-test-b"))),
+            (login(Some("sk-test-a")), login(None)),
+            (login(Some("sk-test-a")), key(inline("sk-test-a"))),
+        ];
+        for (one, other) in &different {
+            assert!(!one.is_same(other) && !other.is_same(one), "{one:?} {other:?}");
+        }
+    }
+}

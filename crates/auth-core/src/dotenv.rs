@@ -101,7 +101,8 @@ fn closing_quote(text: &str, open: usize, quote: char) -> Option<usize> {
     let mut found = None;
     for (at, _) in text[body..].match_indices(quote) {
         let at = body + at;
-        if at > body && text.as_bytes()[at - 1] == b'\\' {
+        // Before the first one stands the opening quote.
+        if text.as_bytes()[at - 1] == b'\\' {
             escaped.push(at);
         } else {
             found = Some(at);
@@ -219,6 +220,9 @@ mod tests {
             ("A=`back \"and\" 'forth'`", "back \"and\" 'forth'"),
             ("A='it\\'s'", "it\\'s"),
             ("A='ends with \\'", "ends with \\"),
+            ("A='x' # 'y'", "x"),
+            ("A='it\\'s' # 'y'", "it\\'s"),
+            ("A='' # 'y'", ""),
             ("A=\"x\" y", "\"x\" y"),
             ("A=\"open", "\"open"),
             ("A=$HOME/${X}", "$HOME/${X}"),
@@ -233,6 +237,8 @@ mod tests {
     #[test]
     fn lines_are_counted_through_quotes_and_line_ends() {
         let text = "# head\r\nA=1\rbroken line\nB=\"two\nlines\" # x\n\nC=3\nBAD-KEY=4\nA=9";
+        let last_lines: Vec<u32> = parse_dotenv(text).iter().map(|entry| entry.last_line).collect();
+        assert_eq!(last_lines, [5, 7, 9]);
         assert_eq!(
             pairs(text),
             [
@@ -241,6 +247,12 @@ mod tests {
                 ("A".to_owned(), "9".to_owned(), 9),
             ]
         );
+    }
+
+    #[test]
+    fn only_the_place_of_a_value_is_printed() {
+        let entries = parse_dotenv("\nGROQ_API_KEY=sk-test-canary");
+        assert_eq!(format!("{entries:?}"), "[GROQ_API_KEY:2]");
     }
 
     #[test]

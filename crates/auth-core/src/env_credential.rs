@@ -285,4 +285,64 @@ mod tests {
         assert_eq!(found("bedrock", &listed, false).as_deref(), Some("****"));
         assert_eq!(found("anthropic-vertex", &[], true).as_deref(), Some("marker(gcp-vertex-credentials)"));
     }
+
+    /// Spec 02 section 6: what each ambient credential shows, its source text, and the variable that decided.
+    #[test]
+    fn ambient_credentials_name_their_source() {
+        let nothing = AmbientFacts::default();
+        let exists = AmbientFacts { google_adc_exists: true, google_adc_readable: false };
+        let readable = AmbientFacts { google_adc_exists: true, google_adc_readable: true };
+        let of_process = Some("process environment".to_owned());
+        let found = |id: &str, pairs: &[(&str, &str)], ambient| {
+            let found = env_credential(&AuthKey::normalise(id), &env(pairs), ambient)?;
+            assert_eq!(found.origin.as_ref().map(ToString::to_string), found.variable.as_ref().and(of_process.clone()));
+            assert_eq!(found.secret().is_none(), found.shown().starts_with("marker("));
+            Some(format!("{} | {} | {}", found.shown(), found.source, found.variable.as_deref().unwrap_or("-")))
+        };
+        let metadata = |value| [("ANTHROPIC_VERTEX_USE_GCP_METADATA", value)];
+        let gcp = Some("marker(gcp-vertex-credentials) | gcloud adc | -");
+        let project = [("GOOGLE_CLOUD_PROJECT", "p"), ("GOOGLE_CLOUD_LOCATION", "l")];
+        let google_key = [("GOOGLE_CLOUD_API_KEY", "sk-test-google")];
+        for (id, pairs, ambient, expected) in [
+            ("google-vertex", &google_key[..], nothing, Some("sk...le | gcloud adc | GOOGLE_CLOUD_API_KEY")),
+            ("google-vertex", &project, exists, Some("marker(<authenticated>) | gcloud adc | -")),
+            ("google-vertex", &project, nothing, None),
+            ("google-vertex", &project[1..], exists, None),
+            (
+                "amazon-bedrock",
+                &[("AWS_PROFILE", "p"), ("AWS_BEARER_TOKEN_BEDROCK", "t"), ("AWS_ACCESS_KEY_ID", "i")],
+                nothing,
+                Some("marker(AWS_BEARER_TOKEN_BEDROCK) | env | AWS_BEARER_TOKEN_BEDROCK"),
+            ),
+            (
+                "amazon-bedrock",
+                &[("AWS_PROFILE", "p"), ("AWS_SECRET_ACCESS_KEY", "s")],
+                nothing,
+                Some("marker(AWS_PROFILE) | env | AWS_PROFILE"),
+            ),
+            ("amazon-bedrock", &[("AWS_PROFILE", " ")], readable, None),
+            ("anthropic-vertex", &metadata("1"), nothing, gcp),
+            ("anthropic-vertex", &metadata(" TRUE\n"), nothing, gcp),
+            ("anthropic-vertex", &metadata("0"), nothing, None),
+            ("anthropic-vertex", &metadata("yes"), nothing, None),
+            ("anthropic-vertex", &[], nothing, None),
+            ("anthropic-vertex", &[], exists, None),
+            ("anthropic-vertex", &[], readable, gcp),
+        ] {
+            assert_eq!(found(id, pairs, ambient).as_deref(), expected, "{id} {pairs:?} {ambient:?}");
+        }
+    }
+
+    /// Spec 02 section 5: the report calls it OAuth when the source text does.
+    #[test]
+    fn a_variable_for_logins_is_one() {
+        let found = |name: &str| {
+            let env = env(&[(name, "sk-test-1")]);
+            env_credential(&AuthKey::normalise("anthropic"), &env, AmbientFacts::default())
+        };
+        let is_oauth = |name| found(name).map(|found| found.is_oauth());
+        assert_eq!(is_oauth("ANTHROPIC_OAUTH_TOKEN"), Some(true));
+        assert_eq!(is_oauth("ANTHROPIC_API_KEY"), Some(false));
+        assert_eq!(is_oauth("ANTHROPIC_API_KEYS"), Some(false));
+    }
 }

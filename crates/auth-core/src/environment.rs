@@ -203,6 +203,65 @@ mod tests {
     }
 
     #[test]
+    fn the_process_is_followed_when_it_changes() {
+        let mut env = Environment::from_process([("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2".to_owned())]);
+        env.add("C", "3".to_owned(), EnvOrigin::Shell, EmptyValue::IsSet);
+        env.set("C", "4".to_owned());
+        env.set("D", String::new());
+        env.unset("A");
+        // What a child process gets: every variable, blank or not, sorted.
+        assert_eq!(env.variables().collect::<Vec<_>>(), [("B", "2"), ("C", "4"), ("D", "")]);
+        assert_eq!((env.get("A"), env.origin("C")), (None, Some(&EnvOrigin::Process)));
+    }
+
+    /// The last step of spec 01 section 2.1: a blank `ZAI_API_KEY` gets the value of `Z_AI_API_KEY`.
+    #[test]
+    fn a_blank_variable_is_filled_from_its_other_name() {
+        let file = EnvOrigin::File { path: "~/.openclaw/.env".to_owned(), line: 3 };
+        for (own, other, expected) in [
+            (None, Some("sk-test-2"), Some("sk-test-2")),
+            (Some(" "), Some("sk-test-2"), Some("sk-test-2")),
+            (Some("sk-test-1"), Some("sk-test-2"), Some("sk-test-1")),
+            (Some(" "), Some("\t"), Some(" ")),
+            (Some(" "), None, Some(" ")),
+            (None, Some(""), None),
+        ] {
+            let mut env = Environment::default();
+            if let Some(value) = own {
+                env.set("ZAI_API_KEY", value.to_owned());
+            }
+            if let Some(value) = other {
+                env.add("Z_AI_API_KEY", value.to_owned(), file.clone(), EmptyValue::IsSet);
+            }
+            env.fill_from("ZAI_API_KEY", "Z_AI_API_KEY");
+            assert_eq!(env.get("ZAI_API_KEY"), expected, "{own:?} {other:?}");
+            if expected.is_some() && expected == other {
+                assert_eq!(env.origin("ZAI_API_KEY"), Some(&file), "{own:?} {other:?}");
+            }
+        }
+    }
+
+    /// Spec 02 section 13: `appliedKeys` lists what the login shell gave and nothing else.
+    #[test]
+    fn what_the_login_shell_gave_is_listed() {
+        let mut env = Environment::from_process([("A".to_owned(), "1".to_owned()), ("E".to_owned(), " ".to_owned())]);
+        let config = EnvOrigin::Config { path: "~/.openclaw/openclaw.json".to_owned() };
+        assert!(env.add("C", "2".to_owned(), config, EmptyValue::IsUnset));
+        for (name, taken) in [("Z", true), ("A", false), ("C", false), ("E", true)] {
+            assert_eq!(env.add(name, "3".to_owned(), EnvOrigin::Shell, EmptyValue::IsUnset), taken, "{name}");
+        }
+        assert_eq!(env.shell_applied(), ["Z", "E"]);
+    }
+
+    #[test]
+    fn names_are_printed_and_values_are_not() {
+        let mut env = Environment::from_process([("GROQ_API_KEY".to_owned(), "sk-test-canary-1".to_owned())]);
+        env.add("GROQ_API_KEY", "sk-test-canary-2".to_owned(), EnvOrigin::Shell, EmptyValue::IsSet);
+        let printed = format!("{env:?}");
+        assert!(printed.contains("GROQ_API_KEY") && !printed.contains("canary"), "{printed}");
+    }
+
+    #[test]
     fn words_left_by_scripts_do_not_count_as_paths() {
         let env = Environment::from_process(
             [("A", " undefined "), ("B", "null"), ("C", " /x "), ("D", "YES")]

@@ -1,7 +1,7 @@
 //! Which credential the next model turn uses, and why not the others (spec 07 sections 3, 4 and 6.1).
 
 use crate::config::Config;
-use crate::env_credential::{collect_keys, live_override};
+use crate::env_credential::{EnvCredential, collect_keys, live_override};
 use crate::environment::EnvOrigin;
 use crate::order::{Eligibility, OrderEntry, ProfileOrder, resolve_order};
 use crate::profile::{Profile, ProfileId};
@@ -177,10 +177,10 @@ pub fn explain(situation: &Situation<'_>, provider: &ProviderId, model: Option<&
         first.standing = Standing::Next;
     }
     // One key decides among the rest; only several keys of the environment follow each other.
-    let next = candidates.iter().position(|candidate| candidate.standing == Standing::Next);
+    let next = candidates.iter().find(|candidate| candidate.standing == Standing::Next);
     if let Some(next) = next.filter(|_| !profiles_decide) {
-        let by_env = matches!(candidates[next].source, CandidateSource::Variable { .. } | CandidateSource::Ambient(_));
-        for later in candidates[next + 1..].iter_mut().filter(|later| later.standing == Standing::InReserve) {
+        let by_env = matches!(next.source, CandidateSource::Variable { .. } | CandidateSource::Ambient(_));
+        for later in candidates.iter_mut().filter(|later| later.standing == Standing::InReserve) {
             let same_kind = by_env && matches!(later.source, CandidateSource::Variable { .. });
             if !same_kind {
                 let by = if by_env { Outranking::ByEnvironment } else { Outranking::ByConfigKey };
@@ -267,8 +267,8 @@ fn other_candidates(
             ..Candidate::new(source, key.secret.masked(), Standing::InReserve)
         });
     }
-    if let Some(env) = sources.env.as_ref().filter(|env| env.variable != live.as_ref().map(|key| key.variable.clone()))
-    {
+    let is_live = |env: &EnvCredential| live.as_ref().is_some_and(|key| env.variable.as_ref() == Some(&key.variable));
+    if let Some(env) = sources.env.as_ref().filter(|env| !is_live(env)) {
         let source = match &env.variable {
             Some(name) => CandidateSource::Variable { name: name.clone(), origin: env.origin.clone() },
             None => CandidateSource::Ambient(env.source.clone()),
@@ -363,3 +363,6 @@ fn conflicts(candidates: &[Candidate], situation: &Situation<'_>) -> Vec<Conflic
     }
     found
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,3 +70,27 @@ impl std::fmt::Display for ConfigPath {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_written_with_dots_and_indexes() {
+        let root = ConfigPath::default();
+        let agents = root.key("agents").key("list");
+        for (path, text) in [
+            (root.clone(), "<root>"),
+            (agents.clone(), "agents.list"),
+            (agents.index(1).key("id"), "agents.list.1.id"),
+            (root.index(0), "0"),
+            (root.key("a\u{1b}[2J\nb").key("c"), "a[2Jb.c"),
+        ] {
+            assert_eq!(path.to_string(), text);
+        }
+        let parts = [PathPart::Key("agents".to_owned()), PathPart::Key("list".to_owned()), PathPart::Index(7)];
+        assert_eq!(agents.index(7).parts(), parts);
+        // Going down from a place leaves the place as it is.
+        assert_eq!(agents.parts().len(), 2);
+    }
+}

@@ -5,6 +5,8 @@ mod matcher;
 mod message;
 mod payment;
 #[cfg(test)]
+mod probe_tests;
+#[cfg(test)]
 mod table_tests;
 mod tables;
 #[cfg(test)]

@@ -236,6 +236,28 @@ fn table_g() {
 }
 
 #[test]
+fn table_n() {
+    let samples = [
+        "Insufficient Balance",
+        "insufficient_balance",
+        "exceeded_current_quota_error",
+        "AccountOverdueError",
+        "Arrearage",
+        "your team has used all available credits",
+        "your team doesn't have any credits",
+        "your prepayment credits are depleted",
+        "account a is suspended, possibly due to reaching the monthly spending limit",
+        "a has reached its spend limit or has outstanding invoices",
+        "budget_exceeded",
+        "billing_hard_limit_reached",
+        "customer_verification_required",
+        "no payment method",
+        "usage_not_included",
+    ];
+    check("N", tables::EMPTY_ACCOUNT, &samples);
+}
+
+#[test]
 fn rows_1_to_3() {
     let samples = ["image dimensions exceed max allowed size", "image exceeds 5 MB|image exceeds 4.5mb"];
     check_all("row 1", message::IMAGE, &samples, None);

@@ -1,6 +1,7 @@
 //! The vectors of spec 03 appendix A, the steps of section 6.3, and arbitrary texts.
 
 use crate::failure::{ProbeStatus, Reason, Signal, classify, classify_message, classify_probe, parse_leading_status};
+use crate::usage::FailureReason;
 
 type Vector = (Option<Reason>, Option<u16>, &'static str, &'static str, Option<&'static str>);
 
@@ -250,12 +251,33 @@ fn words() {
     assert_eq!(ProbeStatus::NoModel.as_str(), "no_model");
 }
 
+/// Spec 07 section 6.3: what a turn that fails for this reason writes into the statistics.
+#[test]
+fn recorded_reasons() {
+    for (reason, word, _) in REASONS {
+        let expected = match reason {
+            Reason::Auth
+            | Reason::AuthPermanent
+            | Reason::RateLimit
+            | Reason::Overloaded
+            | Reason::Billing
+            | Reason::Format
+            | Reason::SessionExpired => Some(*word),
+            _ => None,
+        };
+        assert_eq!(reason.recorded().map(FailureReason::as_str), expected, "{word}");
+    }
+}
+
 #[test]
 fn long_texts_are_cut() {
     let late = format!("{}unauthorized", "é ".repeat(3000));
     assert_eq!(classify_message(&late, ""), None);
     let early = format!("unauthorized{}", "é".repeat(1_000_000));
     assert_eq!(classify_message(&early, ""), Some(Reason::Auth));
+    // 8 KiB are looked at, and not a byte more.
+    let at = |start: usize| classify_message(&format!("{}unauthorized", " x".repeat(start / 2)), "");
+    assert_eq!((at(8192 - 12), at(8192 - 10)), (Some(Reason::Auth), None));
     // 8191 bytes and then a character of two: the cut falls before it.
     assert_eq!(classify_message(&format!("{}é", "a".repeat(8191)), ""), None);
 }
