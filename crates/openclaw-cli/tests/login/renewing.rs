@@ -11,6 +11,7 @@ use super::sandbox::{Printed, Sandbox, from_now};
 use super::{STORE, json as read_json, read};
 
 const TOKEN: &str = "auth.openai.com/oauth/token";
+const MODEL: &str = "model/codex/responses";
 const ID: &str = "openai-codex:dev@example.com";
 
 fn login(identity: &Identity) -> Value {
@@ -238,6 +239,21 @@ fn a_probe_whose_time_is_over_stores_what_it_began() {
     let row = row(&printed);
     assert_eq!((printed.code, &row["status"]), (0, &json!("timeout")), "{row}");
     is_renewed(&sandbox, &identity, ID, &before);
+    tells_no_secret(&identity, &printed);
+}
+
+#[test]
+fn what_a_renewed_login_was_told_is_recorded() {
+    let identity = Identity::start();
+    let before = login(&identity);
+    let sandbox = probing(&identity, &json!({ID: before}));
+    identity.answer(MODEL, 429, "{\"error\":{\"message\":\"Rate limit reached\"}}");
+    let printed = sandbox.run(&[PROBE, &["--probe-record"]].concat());
+    assert_eq!(row(&printed)["status"], "rate_limit", "{}\n{}", printed.stdout, printed.stderr);
+    assert!(!printed.stderr.contains("changed meanwhile"), "{}", printed.stderr);
+    is_renewed(&sandbox, &identity, ID, &before);
+    let stats = read_json(&sandbox, STORE)["usageStats"][ID].clone();
+    assert!(stats["cooldownUntil"].as_i64().is_some_and(|until| until > from_now(0)), "{stats}");
     tells_no_secret(&identity, &printed);
 }
 

@@ -1,7 +1,9 @@
 //! Keeping the outcome of a probe in the statistics of the profiles, as a turn would (spec 07 sections 5.3, 5.4 and 6.3).
 
 use auth_core::failure::ProbeStatus;
+use auth_core::probe::Step;
 use auth_core::{FailureReason, Owner, Profile, ProfileId};
+use auth_oauth::LoginEntry;
 use auth_store::{AgentAuth, Host, StoreWriter};
 
 use super::ProbedRow;
@@ -36,8 +38,12 @@ pub(super) fn record(session: &Session, auth: &AgentAuth, rows: &[ProbedRow]) ->
     ids.sort();
     ids.dedup();
     for id in ids {
+        let renewed = own.iter().any(|(other, probed)| *other == id && matches!(probed.row.step, Step::Renew { .. }));
         let same = |profile: &Profile| {
-            auth.view.profiles.get(id).is_some_and(|asked| asked.credential.is_same(&profile.credential))
+            let before = auth.view.profiles.get(id);
+            before.is_some_and(|before| {
+                before.credential.is_same(&profile.credential) || (renewed && is_successor(before, profile))
+            })
         };
         if !open.store.get(id).is_some_and(same) {
             session.warn(&format!("Note: {id} has changed meanwhile; its outcome was not recorded"));
@@ -60,6 +66,14 @@ pub(super) fn record(session: &Session, auth: &AgentAuth, rows: &[ProbedRow]) ->
         session.warn(&format!("Note: {note}"));
     }
     Ok(recorded)
+}
+
+/// Whether one login is what became of another: the probe renewed it, and asked with the new token.
+fn is_successor(before: &Profile, after: &Profile) -> bool {
+    match (LoginEntry::of(before), LoginEntry::of(after)) {
+        (Some(before), Some(after)) => before.is_same_account(&after),
+        _ => false,
+    }
 }
 
 impl ProbedRow {
