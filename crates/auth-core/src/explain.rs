@@ -1,7 +1,7 @@
 //! Which credential the next model turn uses, and why not the others (spec 07 sections 3, 4 and 6.1).
 
 use crate::config::Config;
-use crate::env_credential::{EnvCredential, collect_keys, live_override};
+use crate::env_credential::{EnvCredential, EnvKey, collect_keys, live_override};
 use crate::environment::EnvOrigin;
 use crate::order::{Eligibility, OrderEntry, ProfileOrder, resolve_order};
 use crate::profile::{Profile, ProfileId};
@@ -176,13 +176,13 @@ pub fn explain(situation: &Situation<'_>, provider: &ProviderId, model: Option<&
     if let Some(first) = candidates.iter_mut().find(|candidate| candidate.standing == Standing::InReserve) {
         first.standing = Standing::Next;
     }
-    // One key decides among the rest; only several keys of the environment follow each other.
-    let next = candidates.iter().find(|candidate| candidate.standing == Standing::Next);
+    // One key decides among the rest; only the keys of the environment follow it (spec 07 section 2.3).
+    let next = candidates.iter().find(|candidate| candidate.standing == Standing::Next).cloned();
     if let Some(next) = next.filter(|_| !profiles_decide) {
+        let by_config = matches!(next.source, CandidateSource::ConfigKey);
         let by_env = matches!(next.source, CandidateSource::Variable { .. } | CandidateSource::Ambient(_));
         for later in candidates.iter_mut().filter(|later| later.standing == Standing::InReserve) {
-            let same_kind = by_env && matches!(later.source, CandidateSource::Variable { .. });
-            if !same_kind {
+            if !((by_env || by_config) && follows(&next, later)) {
                 let by = if by_env { Outranking::ByEnvironment } else { Outranking::ByConfigKey };
                 later.standing = Standing::Outranked(by);
             }
@@ -190,6 +190,14 @@ pub fn explain(situation: &Situation<'_>, provider: &ProviderId, model: Option<&
     }
     let conflicts = conflicts(&candidates, situation);
     Explanation { provider: provider.clone(), model: model.map(str::to_owned), order, candidates, conflicts }
+}
+
+/// Whether a key is tried when another one was limited: another key of the environment, and no login's token.
+fn follows(next: &Candidate, later: &Candidate) -> bool {
+    let CandidateSource::Variable { name, .. } = &later.source else { return false };
+    let same = next.secret.as_ref().zip(later.secret.as_ref()).is_some_and(|(a, b)| a.is_same(b));
+    let token = matches!(next.source, CandidateSource::ConfigKey) && name.contains("OAUTH");
+    !same && !token
 }
 
 /// Whether the config sends requests with its own key and ignores profiles (spec 07 section 6.1 step 3).
@@ -269,24 +277,8 @@ fn other_candidates(
     }
     let is_live = |env: &EnvCredential| live.as_ref().is_some_and(|key| env.variable.as_ref() == Some(&key.variable));
     if let Some(env) = sources.env.as_ref().filter(|env| !is_live(env)) {
-        let source = match &env.variable {
-            Some(name) => CandidateSource::Variable { name: name.clone(), origin: env.origin.clone() },
-            None => CandidateSource::Ambient(env.source.clone()),
-        };
-        let first =
-            Candidate { secret: env.secret().cloned(), ..Candidate::new(source, env.shown(), Standing::InReserve) };
         let keys = if live.is_some() { Vec::new() } else { collect_keys(provider.as_str(), situation.environment) };
-        let more =
-            keys.into_iter().filter(|key| first.secret.as_ref().is_some_and(|secret| !secret.is_same(&key.secret)));
-        let more = more.map(|key| {
-            let origin = situation.environment.origin(&key.variable).cloned();
-            let source = CandidateSource::Variable { name: key.variable, origin };
-            Candidate {
-                secret: Some(key.secret.clone()),
-                ..Candidate::new(source, key.secret.masked(), Standing::InReserve)
-            }
-        });
-        found.extend(std::iter::once(first.clone()).chain(more));
+        found.extend(environment_candidates(env, keys, config_first, situation));
     }
     if let Some(key) = &sources.config_key {
         let standing = match &key.state {
@@ -321,6 +313,36 @@ fn other_candidates(
     }
     if sources.aws_default_chain {
         found.push(Candidate::new(CandidateSource::AwsDefaultChain, "found at use".to_owned(), Standing::InReserve));
+    }
+    found
+}
+
+/// What the environment holds: the credential that resolution chose, then the other keys. When the key of the config goes
+/// before all of them, they keep the order in which they are collected (spec 07 section 2.3).
+fn environment_candidates(
+    chosen: &EnvCredential,
+    keys: Vec<EnvKey>,
+    config_first: bool,
+    situation: &Situation<'_>,
+) -> Vec<Candidate> {
+    let source = match &chosen.variable {
+        Some(name) => CandidateSource::Variable { name: name.clone(), origin: chosen.origin.clone() },
+        None => CandidateSource::Ambient(chosen.source.clone()),
+    };
+    let first =
+        Candidate { secret: chosen.secret().cloned(), ..Candidate::new(source, chosen.shown(), Standing::InReserve) };
+    let Some(secret) = first.secret.clone() else { return vec![first] };
+    let in_its_place = config_first && keys.iter().any(|key| secret.is_same(&key.secret));
+    let mut found: Vec<Candidate> = if in_its_place { Vec::new() } else { vec![first.clone()] };
+    for key in keys {
+        if secret.is_same(&key.secret) {
+            found.extend(in_its_place.then(|| first.clone()));
+            continue;
+        }
+        let origin = situation.environment.origin(&key.variable).cloned();
+        let source = CandidateSource::Variable { name: key.variable, origin };
+        let shown = key.secret.masked();
+        found.push(Candidate { secret: Some(key.secret), ..Candidate::new(source, shown, Standing::InReserve) });
     }
     found
 }

@@ -51,6 +51,8 @@ pub(crate) enum NoCandidates {
     NoCredential,
     /// The key of the config cannot be had, and why.
     Unresolved(String),
+    /// The one in charge is found by the provider's own library, and is no key: where it comes from.
+    Ambient(String),
 }
 
 /// Which profile comes first, and whether it is the only one.
@@ -115,10 +117,15 @@ pub(crate) fn candidates(
         Standing::Unresolved(why) => Some(format!("{}: {why}", candidate.source.label())),
         _ => None,
     });
-    match unresolved {
-        Some(why) => Err(NoCandidates::Unresolved(why)),
-        None if is_local => Ok(Candidates { pool: Pool::Keys, list: vec![Tried::Nothing], order: Vec::new() }),
-        None => Err(NoCandidates::NoCredential),
+    let ambient = explanation.next().and_then(|next| match &next.source {
+        CandidateSource::Ambient(source) => Some(source.clone()),
+        _ => None,
+    });
+    match (unresolved, ambient) {
+        (Some(why), _) => Err(NoCandidates::Unresolved(why)),
+        (None, Some(source)) => Err(NoCandidates::Ambient(source)),
+        (None, None) if is_local => Ok(Candidates { pool: Pool::Keys, list: vec![Tried::Nothing], order: Vec::new() }),
+        (None, None) => Err(NoCandidates::NoCredential),
     }
 }
 

@@ -420,6 +420,12 @@ impl ModelRun<'_> {
                 ModelEnd::Stop(Box::new(TurnError::new(TurnErrorKind::BadPin, text)))
             }
             NoCandidates::Unresolved(why) => ModelEnd::Failed(self.without_request(why, FailureReason::Auth)),
+            NoCandidates::Ambient(source) => {
+                let text = format!(
+                    "{provider} uses {source}, which turns cannot send. Set auth: \"api-key\" beside the key in models.providers.{provider} of the config, or run: openclaw models auth paste-api-key --provider {provider}"
+                );
+                ModelEnd::Error(self.without_request(text, FailureReason::Auth), TurnErrorKind::NoCredential)
+            }
             NoCandidates::NoCredential => {
                 let text = format!(
                     "No API key found for provider \"{provider}\". Auth store: {}. Run: openclaw models auth paste-api-key --provider {provider}",

@@ -188,7 +188,23 @@ fn without_a_profile_one_source_decides() {
             &["env: GROQ_API_KEY sk...01 next", "models.json marker(secretref-managed) unusable"],
         ),
         // The config's own key goes first only where the config says so, and there is one.
-        ("groq", preferred.clone(), &both[..1], &["models.json sk...04 next", "env: GROQ_API_KEY sk...01 ByConfigKey"]),
+        ("groq", preferred.clone(), &both[..1], &["models.json sk...04 next", "env: GROQ_API_KEY sk...01 in reserve"]),
+        (
+            "groq",
+            json!({"auth": "api-key", "apiKey": "sk-test-env-01"}),
+            &both[..1],
+            &["models.json sk...01 next", "env: GROQ_API_KEY sk...01 ByConfigKey"],
+        ),
+        (
+            "anthropic",
+            preferred.clone(),
+            &[("ANTHROPIC_OAUTH_TOKEN", "sk-test-token-05"), ("ANTHROPIC_API_KEY", "sk-test-env-06")],
+            &[
+                "models.json sk...04 next",
+                "env: ANTHROPIC_OAUTH_TOKEN sk...05 ByConfigKey",
+                "env: ANTHROPIC_API_KEY sk...06 in reserve",
+            ],
+        ),
         ("groq", json!({"auth": "api-key"}), &both[..1], &["env: GROQ_API_KEY sk...01 next"]),
         (
             "groq",
