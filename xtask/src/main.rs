@@ -39,7 +39,7 @@ Tasks of this project: cargo xtask <task>
   proof page [--bin PATH]            the status page in headless Chromium (chromium, chromium-driver)
   proof fuzz [SECONDS [TARGET…]]     every fuzz target for a while (cargo-fuzz)
   proof coverage [CRATE…]            the lines of each library that its own tests run (cargo-tarpaulin)
-  proof mutants [FILE…]              changed decisions of auth-core, and whether a test notices (cargo-mutants)
+  proof mutants [FILE…]              every change of auth-core, and whether a test notices (cargo-mutants)
   gen [--check]                      write the files that are made from others, or tell which are out of date
   api [--check]                      write down what each library offers, or tell what has changed
   deny [--all-targets]               licences, doubled versions and sources of dependencies, by deny.toml
