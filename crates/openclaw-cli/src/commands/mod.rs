@@ -26,6 +26,7 @@ mod secrets;
 mod serve;
 mod setup_ask;
 mod setup_plan;
+mod setup_planner;
 mod sign_in;
 mod status;
 

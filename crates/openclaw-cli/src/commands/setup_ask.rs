@@ -11,9 +11,8 @@ use super::change::Changing;
 use super::choose_reference::ReferenceQuestion;
 use super::onboard::SetUp;
 use super::onboard::normalised;
-use super::setup_plan::{
-    CUSTOM_VARIABLE, OAUTH_TOKEN_PREFIX, Plan, Planner, SETUP_TOKEN_VARIABLE, Variables, refuse_blocked,
-};
+use super::setup_plan::{Plan, refuse_blocked};
+use super::setup_planner::{CUSTOM_VARIABLE, OAUTH_TOKEN_PREFIX, Planner, SETUP_TOKEN_VARIABLE, Variables};
 use super::sign_in::SignIn;
 use crate::endpoint_check::Chat;
 use crate::failure::Failure;
