@@ -6,6 +6,7 @@
 
 mod cli_page;
 mod environment_page;
+mod fish;
 
 use std::fs;
 use std::path::Path;
@@ -42,7 +43,8 @@ fn write(dir: &Path, name: &str) -> Result<()> {
         fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     }
     fs::write(completions.join(format!("{name}.bash")), bash(name)?)?;
-    for shell in [Shell::Zsh, Shell::Fish, Shell::PowerShell] {
+    fs::write(completions.join(format!("{name}.fish")), fish::completion(name, &named(name)))?;
+    for shell in [Shell::Zsh, Shell::PowerShell] {
         clap_complete::generate_to(shell, &mut named(name), name, &completions)?;
     }
     clap_mangen::generate_to(named(name), &man)?;
