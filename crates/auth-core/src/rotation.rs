@@ -390,6 +390,38 @@ mod tests {
     }
 
     #[test]
+    fn failures_have_a_status() {
+        // Spec 07 section 6.3, in the order of the reasons.
+        let statuses = [403, 401, 402, 400, 404, 503, 408, 429];
+        let expected: Vec<Option<u16>> = statuses.into_iter().map(Some).chain([None, Some(410)]).collect();
+        assert_eq!(REASONS.map(status_of), expected[..]);
+    }
+
+    #[test]
+    fn every_failure_of_a_request_has_an_outcome() {
+        let failed = Outcome::Failed;
+        for (reason, outcome) in [
+            (Reason::Auth, failed(FailureReason::Auth)),
+            (Reason::AuthPermanent, failed(FailureReason::AuthPermanent)),
+            (Reason::RateLimit, failed(FailureReason::RateLimit)),
+            (Reason::Overloaded, failed(FailureReason::Overloaded)),
+            (Reason::Billing, failed(FailureReason::Billing)),
+            (Reason::Timeout, failed(FailureReason::Timeout)),
+            (Reason::Network, failed(FailureReason::Timeout)),
+            (Reason::Tls, failed(FailureReason::Timeout)),
+            (Reason::Format, failed(FailureReason::Format)),
+            (Reason::ModelNotFound, failed(FailureReason::ModelNotFound)),
+            (Reason::SessionExpired, failed(FailureReason::SessionExpired)),
+            (Reason::ContextOverflow, Outcome::ContextOverflow),
+            (Reason::Cancelled, Outcome::Aborted),
+            (Reason::InvalidResponse, Outcome::Unclassified),
+        ] {
+            assert_eq!(Outcome::of_failure(Some(reason)), outcome, "{reason:?}");
+        }
+        assert_eq!(Outcome::of_failure(None), Outcome::Unclassified);
+    }
+
+    #[test]
     fn attempts_are_bounded() {
         assert_eq!([0, 1, 2, 17, 18, 10_000].map(attempts_max), [32, 32, 40, 160, 160, 160]);
     }
