@@ -2,6 +2,8 @@
 
 mod mend;
 #[cfg(test)]
+mod secret_tests;
+#[cfg(test)]
 mod tests;
 
 use serde_json::Value;
