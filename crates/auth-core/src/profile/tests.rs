@@ -247,6 +247,7 @@ fn legacy_entries_take_the_provider_of_their_key() {
     };
     assert_eq!((expires("e:default"), expires("f:default")), (Expiry::Absent, Expiry::At(5.0)));
     assert!(store.iter().all(|profile| profile.file == ProfileFile::LegacyAuth));
+    assert_eq!(store.version.to_string(), "1");
     // In a store of today there is no key to take it from.
     let today = parse(r#"{"profiles": {"a:default": {"type": "api_key", "provider": null, "key": "k"}}}"#);
     assert_eq!(today.rejected()[0].reason, RejectReason::MissingProvider);

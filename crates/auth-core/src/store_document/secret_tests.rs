@@ -171,6 +171,7 @@ fn entries_are_spelled_canonically_where_they_are_in_use() {
         (r#"{"mode":"api_key","provider":"p","apiKey":"k"}"#, r#"{"type":"api_key","provider":"p","key":"k"}"#),
         (r#"{"type":"token","mode":"x","provider":"p","token":"t"}"#, ""),
         (r#"{"mode":7,"provider":"p","apiKey":"k"}"#, ""),
+        (r#"{"mode":"oauth","provider":"p","access":"a"}"#, r#"{"type":"oauth","provider":"p","access":"a"}"#),
         (r#"{"type":"api_key","provider":"p","key":"k","apiKey":"other"}"#, ""),
         (r#"{"type":"api_key","provider":"p","apiKey":7}"#, ""),
         // Not in use: no provider, or a kind that we do not know.

@@ -218,6 +218,10 @@ fn a_disable_keeps_its_end_and_has_its_own_lane() {
     let second = fail(&first, FailureReason::AuthPermanent, None, 1000);
     assert_eq!((hours(&second).to_string().as_str(), second.disabled_reason.as_deref()), ("5", Some("auth_permanent")));
     assert_eq!(second.failure_counts, [("billing".to_owned(), 1), ("auth_permanent".to_owned(), 1)]);
+    // It grows with the failures of its own reason alone, whatever was counted before it.
+    let counts = [("auth_permanent".to_owned(), 5), ("billing".to_owned(), 1)];
+    let counted = UsageStats { error_count: 6, failure_counts: counts.to_vec(), ..UsageStats::default() };
+    assert_eq!(hours(&fail(&counted, FailureReason::Billing, None, 0)).to_string(), "10");
     // A failure of the other lane opens a window beside it and leaves it as it is.
     let other = fail(&second, FailureReason::RateLimit, Some("m"), 2000);
     assert_eq!((other.disabled_until_ms, other.error_count), (second.disabled_until_ms, 3));
