@@ -210,6 +210,9 @@ mod tests {
         assert_eq!(token("anthropic", &spaced).unwrap().reveal(), long);
         assert_eq!(token("anthropic", "sk-test-wrong").unwrap_err(), InputError::SetupTokenPrefix);
         assert_eq!(token("anthropic", "sk-ant-oat01-short").unwrap_err(), InputError::SetupTokenShort);
+        // 80 characters are enough, 79 are not.
+        let of_length = |count: usize| token("anthropic", &long[..count]).map(|token| token.reveal().len());
+        assert_eq!((of_length(80), of_length(79)), (Ok(80), Err(InputError::SetupTokenShort)));
         assert_eq!(token("anthropic", " ").unwrap_err(), InputError::Empty);
         assert_eq!(token("groq", " x y ").unwrap().reveal(), "x y");
         assert!(suspicion("anthropic", &Secret::new(long.as_str())).is_some());
@@ -228,10 +231,28 @@ mod tests {
             ("1.5d", 129_600_000.0),
             ("250ms", 250.0),
             ("1h1h", 7_200_000.0),
+            // The longest one: 100 years.
+            ("36525d", 3_155_760_000_000.0),
         ] {
             assert!((duration_ms(text).unwrap() - ms).abs() < 0.5, "{text}");
         }
-        for text in ["1 h", "2w", "5x", "-1d", "0", "0.2ms", "1h30", ".5d", "1.d", "d", "1e3d", "200000d", "1..2d"] {
+        for text in [
+            "1 h",
+            "2w",
+            "5x",
+            "-1d",
+            "0",
+            "0.2ms",
+            "1h30",
+            ".5d",
+            "1.d",
+            "d",
+            "1e3d",
+            "36526",
+            "36525d1ms",
+            "200000d",
+            "1..2d",
+        ] {
             assert_eq!(duration_ms(text).unwrap_err(), format!("invalid duration: {text}"));
         }
         assert_eq!(duration_ms("  ").unwrap_err(), "invalid duration (empty)");
@@ -244,14 +265,23 @@ mod tests {
             ("anthropic:As Is", "anthropic:As Is"),
             ("--", "anthropic:default"),
             ("a.b_c", "anthropic:a.b_c"),
+            ("a -- b", "anthropic:a-b"),
+            (" -Über 2- ", "anthropic:ber-2"),
         ] {
             assert_eq!(setup_token_profile(name), id);
         }
-        assert!(
-            profile_id_fault("").is_some()
-                && profile_id_fault("__proto__").is_some()
-                && profile_id_fault("my/id").is_none()
-        );
+    }
+
+    #[test]
+    fn new_profile_ids_are_short_and_harmless() {
+        let longest = "ü".repeat(256);
+        for id in ["x", "my/id", "Proto", longest.as_str()] {
+            assert_eq!(profile_id_fault(id), None, "{id}");
+        }
+        let too_long = "x".repeat(257);
+        for id in ["", too_long.as_str(), "a\u{1b}b", "__proto__", "prototype", "constructor"] {
+            assert!(profile_id_fault(id).is_some(), "{id:?}");
+        }
     }
 
     proptest! {

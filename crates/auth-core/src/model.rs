@@ -251,6 +251,112 @@ mod tests {
     }
 
     #[test]
+    fn model_ids_are_rewritten_by_provider() {
+        // Spec 02 section 14, the table of *parse*, with what each rule leaves alone.
+        for (text, model) in [
+            ("anthropic/opus-4.5", "claude-opus-4-5"),
+            ("anthropic/sonnet-4.6", "claude-sonnet-4-6"),
+            ("anthropic/SONNET-4.5", "claude-sonnet-4-5"),
+            ("anthropic/opus-4.4", "opus-4.4"),
+            ("groq/opus-4.5", "opus-4.5"),
+            ("google/gemini-3-pro", "gemini-3-pro-preview"),
+            ("google/gemini-3-flash", "gemini-3-flash-preview"),
+            ("google-vertex/gemini-3.1-pro", "gemini-3.1-pro-preview"),
+            ("google-vertex/gemini-3.1-flash-lite", "gemini-3.1-flash-lite-preview"),
+            ("google/gemini-3.1-flash-preview", "gemini-3-flash-preview"),
+            ("google/gemini-2.5-pro", "gemini-2.5-pro"),
+            ("openrouter/auto", "openrouter/auto"),
+            ("openrouter/moonshotai/kimi-k2", "moonshotai/kimi-k2"),
+            ("xai/grok-4-fast-reasoning", "grok-4-fast"),
+            ("xai/grok-4-1-fast-reasoning", "grok-4-1-fast"),
+            ("xai/grok-4.20-reasoning", "grok-4.20-beta-latest-reasoning"),
+            ("xai/grok-4.20-experimental-beta-0304-reasoning", "grok-4.20-beta-latest-reasoning"),
+            ("xai/grok-4.20-experimental-beta-0304-non-reasoning", "grok-4.20-beta-latest-non-reasoning"),
+            ("xai/grok-4", "grok-4"),
+            ("huggingface/a/b", "a/b"),
+            ("vercel-ai-gateway/opus-4.6", "anthropic/claude-opus-4-6"),
+            ("vercel-ai-gateway/gpt-5.4", "gpt-5.4"),
+            ("vercel-ai-gateway/claude-x/y", "claude-x/y"),
+        ] {
+            assert_eq!(
+                ModelRef::parse(text, DEFAULT_PROVIDER).map(|found| found.model).as_deref(),
+                Some(model),
+                "{text}"
+            );
+        }
+    }
+
+    /// The primary of a config, as `provider/model`, and its warning.
+    fn primary_of(config: &serde_json::Value) -> (String, Option<String>) {
+        let config = Config::from_value(config);
+        let found = primary(&config.model, &config);
+        (found.model.to_string(), found.warning)
+    }
+
+    #[test]
+    fn a_bare_primary_belongs_to_its_alias_or_to_the_only_provider_that_has_it() {
+        let of = |model: &str, allowed: serde_json::Value, providers: serde_json::Value| {
+            let models = serde_json::json!({"agents": {"defaults": {"model": model, "models": allowed}}, "models": {"providers": providers}});
+            let (found, warning) = primary_of(&models);
+            (found, warning.is_some())
+        };
+        let (none, acme) =
+            (serde_json::json!({}), serde_json::json!({"Acme": {"models": [{"id": "Big"}, {"id": "small"}]}}));
+        let fast = serde_json::json!({"groq/llama": {"alias": "fast"}, "big": {}});
+        let both = serde_json::json!({"groq/BIG": {}, "acme/big": {}});
+        for (model, allowed, providers, expected) in [
+            // An alias wins over everything; its target is a full reference.
+            ("FAST", &fast, &acme, ("groq/llama", false)),
+            // Found without regard to case, in a list of models that is not the first; the id stays as written.
+            ("big", &none, &acme, ("acme/big", false)),
+            ("SMALL", &none, &acme, ("acme/SMALL", false)),
+            // An entry of the allowlist without a provider names none.
+            ("big", &fast, &acme, ("acme/big", false)),
+            // The same provider twice is one; two are none.
+            ("big", &serde_json::json!({"acme/big": {}}), &acme, ("acme/big", false)),
+            ("big", &both, &acme, ("openai/big", true)),
+            ("other", &both, &acme, ("openai/other", true)),
+            // A profile behind a bare id is not cut off.
+            ("big@p", &none, &acme, ("openai/big@p", true)),
+            // A full reference needs no guess.
+            ("groq/big@groq:me", &none, &acme, ("groq/big", false)),
+        ] {
+            let (found, warns) = of(model, allowed.clone(), providers.clone());
+            assert_eq!((found.as_str(), warns), expected, "{model} {allowed}");
+        }
+    }
+
+    #[test]
+    fn a_guessed_or_broken_primary_is_told_without_control_characters() {
+        let warning = |model: &str| primary_of(&serde_json::json!({"agents": {"defaults": {"model": model}}}));
+        let (model, text) = warning("gpt-9\u{1b}[31m");
+        assert_eq!(model, "openai/gpt-9\u{1b}[31m");
+        let text = text.unwrap();
+        assert!(text.contains("\"gpt-9\"") && text.contains("Write \"openai/gpt-9\""), "{text}");
+        let (model, text) = warning("/gpt\n9");
+        assert_eq!(model, "openai/gpt-5.4");
+        let text = text.unwrap();
+        assert!(text.contains("\"/gpt\"") && text.contains("openclaw models set"), "{text}");
+    }
+
+    #[test]
+    fn without_a_primary_the_built_in_one_is_used_unless_the_providers_lack_it() {
+        let of = |providers: serde_json::Value| primary_of(&serde_json::json!({"models": {"providers": providers}}));
+        let models = |ids: &[&str]| serde_json::json!({"models": ids.iter().map(|id| serde_json::json!({"id": id})).collect::<Vec<_>>()});
+        for (providers, expected) in [
+            (serde_json::json!({}), "openai/gpt-5.4"),
+            // A provider without models, or whose first model has no id, offers nothing.
+            (serde_json::json!({"acme": {}, "odd": models(&["", "x"])}), "openai/gpt-5.4"),
+            (serde_json::json!({"Z.AI": models(&["glm-5", "glm-4"]), "acme": models(&["a"])}), "Z.AI/glm-5"),
+            (serde_json::json!({"odd": models(&["", "x"]), "acme": models(&["a"])}), "acme/a"),
+            (serde_json::json!({"acme": models(&["a"]), "OpenAI": models(&["gpt-4", "gpt-5.4"])}), "openai/gpt-5.4"),
+            (serde_json::json!({"acme": models(&["a"]), "openai": models(&["gpt-4"])}), "acme/a"),
+        ] {
+            assert_eq!(of(providers.clone()), (expected.to_owned(), None), "{providers}");
+        }
+    }
+
+    #[test]
     fn profile_suffixes_split_as_in_the_examples() {
         let split = |text| split_profile(text, |_| false);
         assert_eq!(split("opus@anthropic:default"), ("opus", Some("anthropic:default")));

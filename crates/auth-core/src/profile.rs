@@ -1,5 +1,8 @@
 //! The credential store of an agent as a value (spec 01 section 5).
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -425,7 +428,7 @@ impl AuthProfiles {
         }
         let places = self.by_auth_key.entry(auth_key).or_default();
         // A replaced entry keeps its place in the file.
-        let before = places.partition_point(|place| *place < at);
+        let before = places.binary_search(&at).unwrap_or_else(|before| before);
         places.insert(before, at);
     }
 
@@ -690,123 +693,5 @@ impl<'a> LineIndex<'a> {
         let offset = (part.as_ptr() as usize).checked_sub(self.text.as_ptr() as usize)?;
         let line = self.starts.partition_point(|start| *start <= offset) + 1;
         u32::try_from(line).ok()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn parse(text: &str) -> AuthProfiles {
-        AuthProfiles::parse(text, Owner::Agent).unwrap()
-    }
-
-    fn profile<'a>(store: &'a AuthProfiles, id: &str) -> &'a Profile {
-        store.get(&ProfileId::new(id)).unwrap()
-    }
-
-    #[test]
-    fn aliases_and_inline_references_are_understood() {
-        let store = parse(
-            r#"{"profiles": {
-                "a": {"mode": "api_key", "provider": "Z.AI", "apiKey": "sk-test-a", "extra": [1.0, 1e999]},
-                "b": {"type": "api_key", "provider": "x", "key": {"source": "env", "id": "B"}},
-                "c": {"type": "api_key", "provider": "x", "key": 7},
-                "d": {"type": "token", "provider": "x", "token": "${TOK}", "expires": "soon"},
-                "e": {"type": "token", "provider": "x", "token": "plain", "tokenRef": {"source": "file", "provider": "f", "id": "/a"}}
-            }}"#,
-        );
-        let a = profile(&store, "a");
-        assert_eq!((a.provider.as_str(), a.line), ("zai", Some(2)));
-        assert_eq!(a.credential.material().unwrap().inline().unwrap().reveal(), "sk-test-a");
-        assert_eq!(a.unknown.get("extra").unwrap().get(), "[1.0, 1e999]");
-        let reference = |id: &str| profile(&store, id).credential.material().unwrap().reference().map(SecretRef::label);
-        assert_eq!(reference("b").as_deref(), Some("ref(env:B)"));
-        assert!(!profile(&store, "c").credential.material().unwrap().is_present());
-        assert_eq!(reference("d").as_deref(), Some("ref(env:TOK)"));
-        assert!(matches!(profile(&store, "d").credential, Credential::Token { expires: Expiry::NotANumber, .. }));
-        assert!(matches!(
-            profile(&store, "e").credential.material(),
-            Some(Material::Reference { shadows_plaintext: true, .. })
-        ));
-    }
-
-    #[test]
-    fn bad_entries_are_rejected_one_by_one() {
-        let store = parse(
-            "{\"profiles\": {\"s\": \"x\",\n \"t\": {\"type\": \"wif\", \"mode\": \"api_key\", \"provider\": \"x\"},\n\
-             \"p\": {\"type\": \"api_key\", \"api_key\": \"x\"}, \"ok\": {\"type\": \"oauth\", \"provider\": \"x\"}}}",
-        );
-        let rejected: Vec<_> = store.rejected().iter().map(|r| (r.id.as_str(), r.reason.code(), r.line)).collect();
-        assert_eq!(
-            rejected,
-            [("s", "non_object", Some(1)), ("t", "invalid_type", Some(2)), ("p", "missing_provider", Some(3))]
-        );
-        assert_eq!(store.rejected()[2].misspelt, Some(("api_key".to_owned(), "key")));
-        assert_eq!(store.len(), 1);
-    }
-
-    #[test]
-    fn what_is_no_store() {
-        for text in ["", "{ nope", "[]", "7", "{}", r#"{"profiles": []}"#, r#"{"profiles": {}"#] {
-            assert!(AuthProfiles::parse(text, Owner::Agent).is_err(), "{text}");
-        }
-        let error = AuthProfiles::parse("{\n  \"profiles\": \"sk-test-x\" oops}", Owner::Agent).unwrap_err();
-        assert!(error.to_string().contains("line 2") && !error.to_string().contains("sk-test"), "{error}");
-        let error = AuthProfiles::parse("\"sk-test-naked\"", Owner::Agent).unwrap_err();
-        assert!(!error.to_string().contains("sk-test"), "{error}");
-        assert!(AuthProfiles::parse("\u{feff}{\"profiles\":{}}", Owner::Agent).is_ok());
-    }
-
-    #[test]
-    fn the_agents_entries_replace_mains_and_keep_their_place() {
-        let main = parse(
-            r#"{"version": 1, "profiles": {"a": {"type": "api_key", "provider": "p", "key": "1"}, "b": {"type": "api_key", "provider": "p", "key": "2"}},
-                "order": {"P": ["b", "a"]}, "usageStats": {"a": {"errorCount": 3}}}"#,
-        )
-        .owned_by(Owner::Main);
-        let own = parse(
-            r#"{"version": 2, "profiles": {"c": {"type": "api_key", "provider": "p", "key": "3"}, "a": {"type": "api_key", "provider": "q", "key": "4"}}}"#,
-        );
-        let view = AuthProfiles::merged(main, own);
-        assert!((view.version - 2.0).abs() < f64::EPSILON);
-        let of = |p: &str| view.of_provider(&AuthKey::normalise(p)).map(|x| x.id.as_str()).collect::<Vec<_>>();
-        assert_eq!((of("p"), of("q")), (vec!["b", "c"], vec!["a"]));
-        assert_eq!(view.order_of(&ProviderId::normalise("p")).unwrap()[0].as_str(), "b");
-        assert_eq!(profile(&view, "b").owner, Owner::Main);
-        assert_eq!(profile(&view, "a").owner, Owner::Agent);
-        assert!(view.usage(&ProfileId::new("a")).is_some());
-    }
-
-    #[test]
-    fn legacy_files_become_default_profiles() {
-        let mut store = AuthProfiles::parse_legacy(
-            r#"{"anthropic": {"type": "api_key", "key": "sk-test-a"}, "groq": {"mode": "token", "token": "t"}, "bad": 1}"#,
-        )
-        .unwrap();
-        store
-            .add_legacy_oauth(r#"{"anthropic": {"access": "x"}, "chutes": {"type": "api_key", "access": "a", "refresh": "r", "zz": 2}, "s": "x"}"#)
-            .unwrap();
-        let ids: Vec<_> = store.iter().map(|p| (p.id.as_str(), p.credential.kind().as_str())).collect();
-        assert_eq!(ids, [("anthropic:default", "api_key"), ("groq:default", "token"), ("chutes:default", "oauth")]);
-        assert_eq!(store.rejected().len(), 1);
-        assert!(AuthProfiles::parse_legacy(r#"{"profiles": {}}"#).unwrap().is_empty());
-    }
-
-    proptest! {
-        #[test]
-        fn never_panics_and_never_quotes_the_text(text in "\\PC{0,60}") {
-            let _ = AuthProfiles::parse(&text, Owner::Agent);
-            let wrapped = format!("{{\"profiles\": {{\"x\": {text}}}}}");
-            let _ = AuthProfiles::parse(&wrapped, Owner::Agent);
-        }
-
-        #[test]
-        fn unknown_fields_keep_their_text(number in "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,12})?(e[+-]?[0-9]{1,3})?") {
-            let text = format!(r#"{{"profiles": {{"x": {{"type": "oauth", "provider": "p", "n": {number}}}}}}}"#);
-            let store = parse(&text);
-            prop_assert_eq!(profile(&store, "x").unknown.get("n").unwrap().get(), number);
-        }
     }
 }

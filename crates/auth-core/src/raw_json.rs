@@ -144,6 +144,20 @@ mod tests {
     }
 
     #[test]
+    fn repeated_keys_are_one_in_objects_of_any_size() {
+        for count in 1..40 {
+            let pairs: Vec<String> = (0..count).map(|i| format!("\"k{i}\": 0")).collect();
+            let again: Vec<String> = (0..count).rev().map(|i| format!("\"k{i}\": {i}")).collect();
+            let text = format!("{{{}, {}}}", pairs.join(","), again.join(","));
+            let object = RawObject::parse(&text).unwrap();
+            let members: Vec<_> =
+                object.iter().map(|(name, value)| (name.to_owned(), value.get().to_owned())).collect();
+            let expected: Vec<_> = (0..count).map(|i| (format!("k{i}"), i.to_string())).collect();
+            assert_eq!(members, expected);
+        }
+    }
+
+    #[test]
     fn types_are_told_apart() {
         let object = RawObject::parse(r#"{"n": null, "s": "x", "l": ["a", 1, " b "], "o": {}, "t": true}"#).unwrap();
         let get = |key| object.get(key).unwrap();

@@ -130,6 +130,35 @@ mod tests {
     }
 
     #[test]
+    fn control_characters_are_not_shown() {
+        assert_eq!(mask("\u{1b}]twelve-char\u{7}"), "?]...r?");
+        assert_eq!(Secret::new(" sk-test-groq-1\n").masked(), "sk...-1");
+    }
+
+    #[test]
+    fn secrets_are_compared_whole() {
+        let secret = Secret::new("sk-test-1");
+        assert!(secret.is_same(&Secret::new("sk-test-1")) && secret.is_same_text("sk-test-1"));
+        for other in ["", "sk-test-", "sk-test-1 ", "SK-TEST-1"] {
+            assert!(!secret.is_same(&Secret::new(other)) && !secret.is_same_text(other), "{other:?}");
+        }
+        // None of many is taken for it, whatever their digests have in common.
+        assert!(!(2..3000).any(|n| secret.is_same_text(&format!("sk-test-{n}"))));
+    }
+
+    #[test]
+    fn fingerprints_are_the_beginning_of_a_digest() {
+        assert_eq!(Secret::new("abc").fingerprint().to_string(), "sha256:ba7816bf8f01");
+        assert_ne!(Secret::new("abc").fingerprint(), Secret::new("abc ").fingerprint());
+    }
+
+    #[test]
+    fn blanks_alone_are_nothing() {
+        assert!(Secret::new(" \t\n").is_blank() && Secret::new("").is_blank());
+        assert!(!Secret::new(" x ").is_blank());
+    }
+
+    #[test]
     fn debug_never_prints_the_text() {
         assert_eq!(format!("{:?}", Secret::new("sk-test-debug-00000001")), "Secret(…)");
     }
@@ -140,7 +169,12 @@ mod tests {
         assert_eq!(clean("  sk-test\r\n-1 \n"), Some("sk-test-1".to_owned()));
         assert_eq!(clean("sk\u{2028}-te\u{fffd}st"), Some("sk-test".to_owned()));
         assert_eq!(clean("k\u{e9}y"), Some("k\u{e9}y".to_owned()));
-        assert_eq!(clean(" \n\u{2029}"), None);
+        assert_eq!(clean(" sk-test \t"), Some("sk-test".to_owned()));
+        assert_eq!(clean("sk-test"), Some("sk-test".to_owned()));
+        assert_eq!(clean("sk test"), Some("sk test".to_owned()));
+        for nothing in ["", "  ", " \n\u{2029}"] {
+            assert_eq!(clean(nothing), None, "{nothing:?}");
+        }
     }
 
     proptest! {

@@ -233,6 +233,89 @@ mod tests {
         }
     }
 
+    fn reference(source: RefSource, id: &str) -> SecretRef {
+        SecretRef { source, provider: "p".to_owned(), id: id.to_owned() }
+    }
+
+    #[test]
+    fn ids_are_strict_in_the_config_and_lenient_for_variables_in_a_store() {
+        use RefSource::{Env, Exec, File};
+        // Whether it is a strict id, and whether it has the form that is used.
+        for (source, id, strict, usable) in [
+            (Env, "OPENAI_API_KEY", true, true),
+            (Env, "lower_Case1", false, true),
+            (Env, " A ", false, true),
+            (Env, "1A", false, false),
+            (Env, "A-B", false, false),
+            (Env, "", false, false),
+            (File, "value", true, true),
+            (File, "/providers/a~1b", true, true),
+            (File, "providers/a", false, false),
+            (Exec, "vault:kv/a.b", true, true),
+            (Exec, "a/../b", false, false),
+            (Exec, "/value", false, false),
+        ] {
+            let reference = reference(source, id);
+            assert_eq!((reference.id_fault().is_none(), reference.has_valid_id()), (strict, usable), "{source} {id:?}");
+        }
+        let fault = |source| reference(source, "-").id_fault().unwrap_or_default();
+        assert!(fault(Env).starts_with("Env secret reference id must match"));
+        assert!(fault(File).starts_with("File secret reference id must be"));
+        assert!(
+            fault(Exec).starts_with("Exec secret reference id must match") && fault(Exec).contains("path segments")
+        );
+    }
+
+    #[test]
+    fn ids_and_aliases_have_a_longest_form() {
+        let long = |first: &str, count: usize| format!("{first}{}", "A".repeat(count - 1));
+        assert!(is_env_id(&long("A", 128)) && !is_env_id(&long("A", 129)));
+        assert!(is_exec_id(&long("1", 256)) && !is_exec_id(&long("1", 257)));
+        let variable = |count| reference(RefSource::Env, &long("_", count)).has_valid_id();
+        assert!(variable(128) && !variable(129));
+        assert!(is_provider_alias(&"a".repeat(64)) && !is_provider_alias(&"a".repeat(65)));
+        for alias in ["", "1a", "-a", "aB", "a.b"] {
+            assert!(!is_provider_alias(alias), "{alias}");
+        }
+        for id in ["a", "A1_Z", "A9"] {
+            assert_eq!(is_env_id(id), id != "a", "{id}");
+        }
+        for id in ["a", "a/./b", "./a", "a/b..", "a b", "a~b", "Z9._:/-"] {
+            assert_eq!(is_exec_id(id), matches!(id, "a" | "a/b.." | "Z9._:/-"), "{id}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_secret_in_the_wrong_place_is_masked() {
+        let env = reference(RefSource::Env, " OPENAI_API_KEY ");
+        assert_eq!(
+            (env.label().as_str(), env.to_string().as_str()),
+            ("ref(env:OPENAI_API_KEY)", "env:p:OPENAI_API_KEY")
+        );
+        let wrong = reference(RefSource::Env, "sk-test-groq-000000000001");
+        assert_eq!((wrong.label().as_str(), wrong.to_string().as_str()), ("ref(env:sk-t...0001)", "env:p:sk-t...0001"));
+        // A pointer may hold any character, the terminal may not get it.
+        assert_eq!(reference(RefSource::File, "/a\u{1b}b").shown_id(), "****");
+    }
+
+    #[test]
+    fn sources_have_words_and_default_aliases() {
+        let defaults = RefDefaults { file: Some("disk".to_owned()), ..RefDefaults::default() };
+        let aliases = [RefSource::Env, RefSource::File, RefSource::Exec].map(|source| defaults.alias(source));
+        assert_eq!(aliases, ["default", "disk", "default"]);
+        for (word, source) in [("env", RefSource::Env), ("file", RefSource::File), ("exec", RefSource::Exec)] {
+            assert_eq!(
+                (RefSource::parse(word), source.as_str(), source.to_string().as_str()),
+                (Some(source), word, word)
+            );
+        }
+        assert_eq!(RefSource::parse("ENV"), None);
+        let named = RefDefaults { env: Some("e".to_owned()), exec: Some("x".to_owned()), ..RefDefaults::default() };
+        assert_eq!((named.alias(RefSource::Env), named.alias(RefSource::Exec)), ("e", "x"));
+        let made = SecretRef::env("A", &named);
+        assert_eq!(made.to_value().to_string(), r#"{"source":"env","provider":"e","id":"A"}"#);
+    }
+
     #[test]
     fn id_patterns() {
         assert!(is_file_id("value") && is_file_id("/") && is_file_id("/a~0b/~1"));

@@ -1,5 +1,8 @@
 //! Every place a provider's credential can come from, each with its state: shared by the report and `why`.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
 use crate::config::{Config, ProviderConfig, SecretInput};
@@ -243,42 +246,5 @@ impl RefState {
             Ok(secret) => Self::Resolved(secret),
             Err(why) => Self::Unresolved(why.to_string()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn hosts_are_found() {
-        for (url, host) in [
-            ("http://LOCALHOST:1/v1", Some("localhost")),
-            ("http://user@127.0.0.1", Some("127.0.0.1")),
-            ("http://[::1]:8080/x", Some("[::1]")),
-            ("http://[0:0:0:0:0:0:0:1]:8080/x", Some("[::1]")),
-            ("http:///x", None),
-            ("localhost", None),
-        ] {
-            assert_eq!(host_of(url).as_deref(), host, "{url}");
-        }
-    }
-
-    #[test]
-    fn local_servers_need_no_key() {
-        let synthetic = |provider: serde_json::Value, id: &str| {
-            let config = Config::from_value(&json!({"models": {"providers": {id: provider}}}));
-            synthetic_key(&ProviderId::normalise(id), &config.providers[0])
-        };
-        let lan = json!({"baseUrl": "http://127.0.0.1:9/v1", "api": "openai-completions", "models": [{"id": "m"}]});
-        assert_eq!(synthetic(lan.clone(), "lan"), Some("custom-local"));
-        let mut other = lan.clone();
-        other["baseUrl"] = json!("https://example.com");
-        assert_eq!(synthetic(other, "lan"), None);
-        let mut keyed = lan;
-        keyed["apiKey"] = json!("k");
-        assert_eq!(synthetic(keyed, "lan"), None);
-        assert_eq!(synthetic(json!({"api": "ollama"}), "ollama"), Some("ollama-local"));
     }
 }

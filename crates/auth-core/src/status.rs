@@ -1,5 +1,8 @@
 //! The status report as data (spec 02): which providers have a credential, which lack one, what is about to end.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashSet};
 
 use crate::collate::collate;

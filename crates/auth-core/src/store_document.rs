@@ -1,6 +1,10 @@
 //! Changing the text of a credential store without losing what this program does not know (spec 01 section 5.3).
 
 mod mend;
+#[cfg(test)]
+mod secret_tests;
+#[cfg(test)]
+mod tests;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -258,10 +262,11 @@ impl StoreDocument {
         let mut fields = self.entry(id).as_deref().and_then(RawObject::of).map(owned)?;
         let before = fields.len();
         let (secret, field) = fields_of(kind);
+        let had_reference = fields.iter().any(|(name, held)| {
+            name == field && !raw_json::is_null(held) || name == secret && RawObject::of(held).is_some()
+        });
         let plain = take_secret(&mut fields, secret);
-        let inline = before - fields.len();
         fields.retain(|(name, _)| name != field);
-        let had_reference = before - fields.len() > inline || (inline > 0 && plain.is_none());
         if fields.len() == before {
             return None;
         }
@@ -404,7 +409,7 @@ impl StoreDocument {
         self.changed
     }
 
-    /// Compares every profile before and after.
+    /// Compares every profile, and every entry that cannot be one, before and after.
     fn check(&self, text: &str, touched: &[&ProfileId]) -> Result<(), StoreEditError> {
         let Some(original) = &self.original else { return Ok(()) };
         let (before, after) = (AuthProfiles::parse(original, Owner::Agent)?, AuthProfiles::parse(text, Owner::Agent)?);
@@ -413,10 +418,12 @@ impl StoreDocument {
                 return Err(StoreEditError::WouldLose(profile.id.to_string()));
             }
         }
-        if before.rejected().len() > after.rejected().len() {
-            return Err(StoreEditError::WouldLose("(an entry that is not in use)".to_owned()));
+        let is_rejected = |id: &str| after.rejected().iter().any(|entry| entry.id == id);
+        let mut others = before.rejected().iter().filter(|entry| !touched.iter().any(|id| id.as_str() == entry.id));
+        match others.find(|entry| !is_rejected(&entry.id)) {
+            Some(lost) => Err(StoreEditError::WouldLose(lost.id.clone())),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn section(&self, name: &str) -> Members {
@@ -478,14 +485,16 @@ pub struct LegacyImport {
 /// An entry of `auth.json` with its type and provider made explicit.
 fn legacy_entry(entry: &RawValue, provider: &str) -> Box<RawValue> {
     let mut fields = RawObject::of(entry).map(owned).unwrap_or_default();
-    let has = |fields: &Members, name: &str| fields.iter().any(|(known, _)| known == name);
-    if !has(&fields, "provider") {
+    // A `null` stands for the key of the entry, as on a read; stored, it would make the entry unusable.
+    if fields.iter().all(|(name, field)| name != "provider" || raw_json::is_null(field)) {
+        fields.retain(|(name, _)| name != "provider");
         let at = fields.iter().position(|(name, _)| name == "type").map_or(0, |at| at + 1);
         fields.insert(at, ("provider".to_owned(), text_value(provider)));
     }
-    let is_token =
-        fields.iter().any(|(name, kind)| matches!(name.as_str(), "type" | "mode") && kind.get() == "\"token\"");
-    fields.retain(|(name, field)| !(is_token && name == "expires" && raw_json::number(field).is_none()));
+    let kind = text_of(&fields, "type").or_else(|| text_of(&fields, "mode"));
+    let is_token = kind.as_deref() == Some(CredentialKind::Token.as_str());
+    let is_date = |field: &RawValue| raw_json::number(field).is_some_and(f64::is_finite);
+    fields.retain(|(name, field)| !(is_token && name == "expires" && !is_date(field)));
     canonical_entry(object(&fields))
 }
 
@@ -522,7 +531,7 @@ fn canonical_entry(entry: Box<RawValue>) -> Box<RawValue> {
     }
     let coerce = |raw: &RawValue| {
         let parsed: Value = serde_json::from_str(raw.get()).ok()?;
-        SecretRef::coerce(&parsed, &RefDefaults::default()).filter(|_| !parsed.is_null())
+        SecretRef::coerce(&parsed, &RefDefaults::default())
     };
     let has_ref = find(&fields, reference).is_some_and(|at| coerce(&fields[at].1).is_some());
     if let Some(at) = find(&fields, secret) {
@@ -623,163 +632,4 @@ fn raw(text: &str) -> Box<RawValue> {
 fn same_json(a: &str, b: &str) -> bool {
     let parse = |text: &str| serde_json::from_str::<Value>(text).ok();
     matches!((parse(a), parse(b)), (Some(a), Some(b)) if a == b)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Timestamp;
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    const UGLY: &str = r#"{"future":{"a":1.0,"b":[ ]},"profiles":{"z:b":{"type":"api_key","provider":"ZAI","key":"2","x":1e999},
-        "bad":{"type":"wif","n":12345678901234567890123},"al":{"mode":"api_key","provider":"p","apiKey":"3"},
-        "both":{"type":"token","provider":"p","token":"plain","tokenRef":{"source":"env","id":"T"}}},"version":1.0,
-        "order":{"z.ai":["z:b"],"odd":7},"usageStats":{"z:b":{"errorCount":1,"cooldownUntil":99,"later":true}}}"#;
-
-    fn id(text: &str) -> ProfileId {
-        ProfileId::new(text)
-    }
-
-    #[test]
-    fn a_change_keeps_everything_else() {
-        let mut document = StoreDocument::parse(UGLY).unwrap();
-        assert!(document.set_order(&ProviderId::normalise("Z-AI"), Some(&[id("z:b")])));
-        let text = document.to_text(&[]).unwrap();
-        let expected = r#"{
-  "version": 1,
-  "profiles": {
-    "z:b": {
-      "type": "api_key",
-      "provider": "ZAI",
-      "key": "2",
-      "x": 1e999
-    },
-    "bad": {
-      "type": "wif",
-      "n": 12345678901234567890123
-    },
-    "al": {
-      "type": "api_key",
-      "provider": "p",
-      "key": "3"
-    },
-    "both": {
-      "type": "token",
-      "provider": "p",
-      "tokenRef": {
-        "source": "env",
-        "id": "T"
-      }
-    }
-  },
-  "order": {
-    "zai": [
-      "z:b"
-    ],
-    "odd": 7
-  },
-  "usageStats": {
-    "z:b": {
-      "errorCount": 1,
-      "cooldownUntil": 99,
-      "later": true
-    }
-  },
-  "future": {
-    "a": 1.0,
-    "b": []
-  }
-}
-"#;
-        assert_eq!(text, expected);
-        let mut again = StoreDocument::parse(&text).unwrap();
-        assert!(!again.set_order(&ProviderId::normalise("zai"), Some(&[id("z:b")])));
-        assert!(!again.is_changed() && again.to_text(&[]).unwrap() == text);
-    }
-
-    #[test]
-    fn orders_go_with_all_their_spellings() {
-        let mut document = StoreDocument::parse(r#"{"profiles":{},"order":{"z.ai":["a"],"ZAI":["b"]}}"#).unwrap();
-        assert!(document.set_order(&ProviderId::normalise("zai"), None));
-        assert_eq!(document.to_text(&[]).unwrap(), "{\n  \"version\": 1,\n  \"profiles\": {}\n}\n");
-        assert!(!document.set_order(&ProviderId::normalise("zai"), None));
-    }
-
-    #[test]
-    fn removing_a_profile_takes_its_traces_along() {
-        let mut document = StoreDocument::parse(
-            r#"{"profiles":{"a":{"type":"oauth","provider":"p"},"b":{"type":"oauth","provider":"p"}},
-                "order":{"p":["a","b"],"q":["a"]},"lastGood":{"p":"a"},"usageStats":{"a":{},"b":{}}}"#,
-        )
-        .unwrap();
-        assert!(document.remove_profile(&id("a")) && !document.remove_profile(&id("a")));
-        assert!(matches!(document.to_text(&[]), Err(StoreEditError::WouldLose(lost)) if lost == "a"));
-        let text = document.to_text(&[&id("a")]).unwrap();
-        let left: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(
-            left,
-            json!({"version": 1, "profiles": {"b": {"type": "oauth", "provider": "p"}}, "order": {"p": ["b"]}, "usageStats": {"b": {}}})
-        );
-    }
-
-    #[test]
-    fn statistics_keep_fields_of_others() {
-        let mut document = StoreDocument::parse(UGLY).unwrap();
-        let store = AuthProfiles::parse(UGLY, Owner::Agent).unwrap();
-        let used = store.usage(&id("z:b")).unwrap().after_success(Timestamp::from_ms(5));
-        document.set_usage(&id("z:b"), &used);
-        let after: Value = serde_json::from_str(&document.to_text(&[]).unwrap().replace("1e999", "0")).unwrap();
-        assert_eq!(after["usageStats"]["z:b"], json!({"errorCount": 0, "later": true, "lastUsed": 5}));
-    }
-
-    #[test]
-    fn what_must_not_be_rewritten() {
-        assert!(matches!(StoreDocument::parse(r#"{"version":2,"profiles":{}}"#), Err(StoreEditError::NewerVersion(_))));
-        assert!(matches!(StoreDocument::parse("{ nope"), Err(StoreEditError::Syntax(_))));
-    }
-
-    #[test]
-    fn legacy_files_are_taken_over_whole() {
-        let import = StoreDocument::import_legacy(
-            Some(r#"{"a":{"type":"api_key","key":"k","metadata":{"x":"y"}},"g":{"mode":"token","token":"t","expires":"soon"},"bad":{"type":"x"}}"#),
-            Some(r#"{"a":{"access":"other"},"o":{"type":"api_key","access":"A","refresh":"R","zz":2},"s":"x"}"#),
-        )
-        .unwrap();
-        assert_eq!((import.from_auth, import.rejected, import.from_oauth), (2, 1, 1));
-        let text = import.document.to_text(&[]).unwrap();
-        let store: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(
-            store["profiles"],
-            json!({
-            "a:default": {"provider": "a", "type": "api_key", "key": "k", "metadata": {"x": "y"}},
-            "g:default": {"provider": "g", "type": "token", "token": "t"},
-            "o:default": {"type": "oauth", "provider": "o", "access": "A", "refresh": "R", "zz": 2}})
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn printing_changes_nothing_but_blanks(keys in proptest::collection::vec("\\PC{0,6}", 0..6), text in "\\PC{0,12}") {
-            let object: serde_json::Map<String, Value> =
-                keys.into_iter().map(|key| (key, json!([text.clone(), {"n": [1, {}], "t": "a\\\"b"}]))).collect();
-            let object = Value::Object(object);
-            let mut out = String::new();
-            pretty(&object.to_string(), &mut out);
-            prop_assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), object.clone());
-            prop_assert_eq!(out, serde_json::to_string_pretty(&object).unwrap());
-        }
-
-        #[test]
-        fn put_then_restore_is_the_identity(name in "[a-z:]{1,8}") {
-            let mut document = StoreDocument::parse(UGLY).unwrap();
-            let before = document.to_text(&[]).unwrap();
-            let target = id(&name);
-            let old = document.entry(&target);
-            document.put_profile(&target, &[("type", json!("token")), ("provider", json!("p")), ("token", json!("t"))]);
-            prop_assert_ne!(&before, &document.to_text(&[&target]).unwrap());
-            document.restore(&target, old);
-            prop_assert_eq!(before, document.to_text(&[&target]).unwrap());
-        }
-    }
 }

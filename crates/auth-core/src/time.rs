@@ -91,6 +91,49 @@ mod tests {
     }
 
     #[test]
+    fn timestamps_are_milliseconds() {
+        let at = Timestamp::from_ms(1_800_000_000_123);
+        assert_eq!((at.as_ms(), at.as_f64().to_string().as_str()), (1_800_000_000_123, "1800000000123"));
+    }
+
+    #[test]
+    fn each_unit_ends_where_the_next_begins() {
+        let short = |minutes: f64| ShortDuration(minutes * 60_000.0).to_string();
+        for (minutes, text) in [
+            (0.0, "0m"),
+            (59.0, "59m"),
+            (60.0, "1h"),
+            (47.0 * 60.0, "47h"),
+            (48.0 * 60.0, "2d"),
+            (60.0 * 60.0, "3d"),
+            (f64::INFINITY, "unknown"),
+            (1e12, "999999d"),
+        ] {
+            assert_eq!(short(minutes), text, "{minutes}");
+        }
+        let (hour, day, year) = (3600.0, 86_400.0, 365.25 * 86_400.0);
+        let words = |seconds: f64| WordyDuration(seconds * 1000.0).to_string();
+        for (seconds, text) in [
+            (1.4, "1 second"),
+            (89.0, "89 seconds"),
+            (90.0, "2 minutes"),
+            (3569.0, "59 minutes"),
+            (3570.0, "1 hour"),
+            (47.5 * hour - 1.0, "47 hours"),
+            (47.5 * hour, "2 days"),
+            (60.0 * day - 1.0, "60 days"),
+            (60.0 * day, "2 months"),
+            (730.0 * day - 1.0, "24 months"),
+            (730.0 * day, "2 years"),
+            (-3.0 * year, "3 years"),
+            (100.0 * year, "100 years"),
+            (100.0 * year + 1.0, "more than 100 years"),
+        ] {
+            assert_eq!(words(seconds), text, "{seconds}");
+        }
+    }
+
+    #[test]
     fn words_use_the_unit_a_person_would() {
         let words = |seconds: f64| WordyDuration(seconds * 1000.0).to_string();
         assert_eq!(words(0.0), "1 second");

@@ -1,6 +1,8 @@
 //! Usage statistics, cooldowns and disables (spec 07 section 5).
 
 mod chatgpt;
+#[cfg(test)]
+mod tests;
 mod unavailable;
 
 use std::fmt;
@@ -396,93 +398,4 @@ pub fn unusable_profiles(store: &AuthProfiles, now: Timestamp) -> Vec<UnusablePr
         .collect();
     found.sort_by(|a, b| a.window.until_ms.total_cmp(&b.window.until_ms));
     found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
-
-    fn fail(stats: &UsageStats, reason: FailureReason, model: Option<&str>, after_ms: i64) -> UsageStats {
-        let provider = ProviderId::normalise("acme");
-        let now = Timestamp::from_ms(NOW.as_ms() + after_ms);
-        stats.after_failure(reason, model, &provider, &CooldownPolicy::default(), now)
-    }
-
-    fn until(stats: &UsageStats) -> f64 {
-        stats.cooldown_until_ms.unwrap() - NOW.as_f64()
-    }
-
-    #[test]
-    fn an_active_window_is_never_moved_by_failures_inside_it() {
-        let first = fail(&UsageStats::default(), FailureReason::RateLimit, Some("m"), 0);
-        assert!((until(&first) - 30_000.0).abs() < 1.0);
-        let second = fail(&first, FailureReason::Timeout, Some("m"), 10_000);
-        assert!((until(&second) - 30_000.0).abs() < 1.0);
-        assert_eq!((second.error_count, second.cooldown_model.as_deref()), (2, None));
-        assert_eq!(second.cooldown_reason.as_deref(), Some("timeout"));
-    }
-
-    #[test]
-    fn an_ended_window_resets_the_error_count() {
-        let mut stats = fail(&UsageStats::default(), FailureReason::Overloaded, None, 0);
-        stats = fail(&stats, FailureReason::Overloaded, None, 1000);
-        stats = fail(&stats, FailureReason::Overloaded, None, 31_000);
-        assert_eq!(stats.error_count, 1);
-        assert_eq!(stats.failure_counts, [("overloaded".to_owned(), 1)]);
-    }
-
-    #[test]
-    fn disables_double_up_to_their_limit() {
-        let hours = |n: u32| {
-            CooldownPolicy::default().disable_ms(FailureReason::Billing, &ProviderId::normalise("x"), n) / 3_600_000.0
-        };
-        assert_eq!([1, 2, 3, 4, 90].map(|n| hours(n).to_string()), ["5", "10", "20", "24", "24"]);
-        let minutes = |n: u32| {
-            CooldownPolicy::default().disable_ms(FailureReason::AuthPermanent, &ProviderId::normalise("x"), n)
-                / 60_000.0
-        };
-        assert_eq!([1, 2, 3, 4].map(|n| minutes(n).to_string()), ["10", "20", "40", "60"]);
-    }
-
-    #[test]
-    fn a_rate_limit_of_one_model_spares_the_others() {
-        let store = AuthProfiles::parse(
-            &format!(
-                r#"{{"profiles": {{"p": {{"type": "api_key", "provider": "acme", "key": "k"}}, "o": {{"type": "api_key", "provider": "openrouter", "key": "k"}}}},
-                "usageStats": {{"p": {{"cooldownUntil": {0}, "cooldownReason": "rate_limit", "cooldownModel": "m1"}}, "o": {{"cooldownUntil": {0}}}, "gone": {{"disabledUntil": {0}}}}}}}"#,
-                NOW.as_ms() + 60_000
-            ),
-            crate::Owner::Agent,
-        )
-        .unwrap();
-        let p = store.get(&ProfileId::new("p")).unwrap();
-        assert!(cooldown(&store, p, None, NOW).is_some());
-        assert!(cooldown(&store, p, Some("m1"), NOW).is_some());
-        assert!(cooldown(&store, p, Some("m2"), NOW).is_none());
-        let ids: Vec<_> = unusable_profiles(&store, NOW).into_iter().map(|u| (u.id.to_string(), u.provider)).collect();
-        assert_eq!(ids, [("p".to_owned(), Some("acme".to_owned())), ("gone".to_owned(), None)]);
-    }
-
-    proptest! {
-        #[test]
-        fn windows_are_bounded_and_never_shrink(steps in proptest::collection::vec((0_usize..10, 0_i64..200_000_000), 1..30)) {
-            let mut stats = UsageStats::default();
-            let mut clock = 0;
-            for (reason, step) in steps {
-                clock += step;
-                let before = stats.clone();
-                stats = fail(&before, FailureReason::ALL[reason], Some("m"), clock);
-                let now = NOW.as_f64() + Timestamp::from_ms(clock).as_f64();
-                prop_assert!(stats.window_end_ms().unwrap() >= before.window_end_ms().unwrap_or(0.0));
-                prop_assert!(stats.window_end_ms().unwrap() - now <= 24.0 * 3_600_000.0);
-                prop_assert!(stats.error_count >= 1);
-            }
-            let cleared = stats.after_clearing();
-            prop_assert_eq!(cleared.window_end_ms(), None);
-            prop_assert_eq!(cleared.last_failure_ms, stats.last_failure_ms);
-        }
-    }
 }

@@ -129,10 +129,7 @@ pub fn forecast(situation: &Situation<'_>, explanation: &Explanation, later: Lat
     let situation = Situation { store: changed.as_ref().unwrap_or(situation.store), ..*situation };
 
     let (pool, candidates) = pool(explanation, asked);
-    let at = candidates
-        .iter()
-        .position(|candidate| candidate.source == asked.source && candidate.standing == Standing::Next);
-    let at = at.unwrap_or(0);
+    let at = candidates.iter().position(|candidate| candidate.standing == Standing::Next).unwrap_or(0);
     let ready: Vec<bool> =
         candidates.iter().map(|candidate| matches!(candidate.standing, Standing::Next | Standing::InReserve)).collect();
     let mut attempt = Attempt {

@@ -26,8 +26,18 @@ fn told_of(
     model: Option<&str>,
     outcome: &str,
 ) -> (Forecast, AuthProfiles) {
-    let config =
-        Config::from_value(&json!({"agents": {"defaults": {"model": {"primary": "acme/m1", "fallbacks": fallbacks}}}}));
+    let config = json!({"agents": {"defaults": {"model": {"primary": "acme/m1", "fallbacks": fallbacks}}}});
+    told_with(&config, store, variables, model, outcome)
+}
+
+fn told_with(
+    config: &Value,
+    store: &Value,
+    variables: &[(&str, &str)],
+    model: Option<&str>,
+    outcome: &str,
+) -> (Forecast, AuthProfiles) {
+    let config = Config::from_value(config);
     let environment =
         Environment::from_process(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     let store = AuthProfiles::parse(&store.to_string(), Owner::Agent).unwrap();
@@ -128,6 +138,52 @@ fn the_chain_goes_on_where_the_model_is_given_up() {
     assert_eq!(next(&told(&["lost/l"], &alone, &[], "billing").0), None);
 }
 
+/// The labels of what a turn passes over.
+fn passed_over(forecast: &Forecast) -> Vec<String> {
+    forecast.passed_over.iter().map(|(source, _)| source.label()).collect()
+}
+
+#[test]
+fn a_turn_goes_on_from_the_profile_it_asked_and_only_through_the_order() {
+    // The first of the order cannot be resolved, the last stands outside of it.
+    let store = json!({"profiles": {
+        "lost": {"type": "api_key", "provider": "acme", "keyRef": {"source": "env", "provider": "default", "id": "GONE"}},
+        "a": key("acme"), "lost2": {"type": "api_key", "provider": "acme", "key": "${GONE}"}, "b": key("acme"), "out": key("acme")},
+        "order": {"acme": ["lost", "a", "lost2", "b"]}});
+    let (forecast, _) = told(&[], &store, &[], "rate_limit");
+    assert_eq!(forecast.asked, Some(CandidateSource::Profile(ProfileId::new("a"))));
+    assert_eq!(next(&forecast).as_deref(), Some("profile:b"));
+    assert_eq!(passed_over(&forecast), ["profile:lost2"]);
+    assert!(matches!(forecast.passed_over[0].1, Standing::Unresolved(_)));
+    // No profile of the order is asked after a missing model, and one outside of it never.
+    for fallbacks in [&[][..], &["lost/l"]] {
+        let (forecast, _) = told(fallbacks, &store, &[], "model_not_found");
+        assert_eq!((next(&forecast), passed_over(&forecast)), (None, vec!["profile:lost2".into(), "profile:b".into()]));
+    }
+}
+
+#[test]
+fn a_key_of_the_config_stands_alone() {
+    let config = json!({"agents": {"defaults": {"model": "acme/m1"}},
+        "models": {"providers": {"acme": {"auth": "api-key", "apiKey": "sk-test-config"}}}});
+    let (forecast, _) = told_with(&config, &store(), &[("ACME_API_KEY", "sk-test-env")], Some("m1"), "rate_limit");
+    assert_eq!(forecast.asked, Some(CandidateSource::ConfigKey));
+    assert_eq!((next(&forecast), passed_over(&forecast), forecast.written), (None, vec![], None));
+    assert_eq!(forecast.step, Some(Step::ErrorIsAnswer));
+}
+
+#[test]
+fn a_provider_with_one_profile_that_does_not_wait_is_not_waited_for() {
+    let wait = json!({"cooldownUntil": NOW.as_ms() + 9, "failureCounts": {"rate_limit": 1}});
+    let lost = json!({"type": "api_key", "provider": "groq", "key": "${GONE}"});
+    let mut store = json!({"profiles": {"a": key("acme"), "g": key("groq"), "h": key("groq")}, "usageStats": {"g": wait, "h": wait}});
+    let trial = |store: &Value| told(&["groq/g"], store, &[], "billing").0.models[0].1.clone();
+    assert_eq!(trial(&store), Trial::Asked { probe: true });
+    store["profiles"]["h"] = lost;
+    store["usageStats"]["h"] = json!({});
+    assert_eq!(trial(&store), Trial::NoCredential);
+}
+
 #[test]
 fn keys_of_the_environment_follow_each_other_and_leave_no_trace() {
     let variables = [("ACME_API_KEY", "k1"), ("ACME_API_KEY_2", "k2")];
@@ -147,6 +203,13 @@ fn a_login_is_renewed_before_it_is_given_up() {
     assert!(forecast.renews_first);
     assert_eq!(next(&forecast).as_deref(), Some("profile:k"));
     assert!(!told(&[], &login, &[], "billing").0.renews_first);
+    // Nothing else can be renewed: a login without a refresh token, a key, a variable.
+    let spent =
+        json!({"profiles": {"o": {"type": "oauth", "provider": "acme", "access": "a", "expires": NOW.as_ms() + 9}}});
+    for (store, variables) in [(spent, &[][..]), (store(), &[]), (json!({"profiles": {}}), &[("ACME_API_KEY", "k")])] {
+        let (forecast, _) = told(&[], &store, variables, "auth");
+        assert!(forecast.asked.is_some() && !forecast.renews_first, "{store}");
+    }
 }
 
 #[test]

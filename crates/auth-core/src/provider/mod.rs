@@ -273,6 +273,14 @@ mod tests {
     }
 
     #[test]
+    fn messages_name_the_first_variable_for_keys() {
+        let setup = |env_vars| KeySetup { profiles: &[], env_vars, model: "acme/m", alias: None, endpoint: None };
+        assert_eq!(setup(&["A_OAUTH_TOKEN", "A_API_KEY", "B_KEY"]).canonical_variable(), Some("A_API_KEY"));
+        assert_eq!(setup(&["HUB_TOKEN", "HF_TOKEN"]).canonical_variable(), Some("HUB_TOKEN"));
+        assert_eq!(setup(&[]).canonical_variable(), None);
+    }
+
+    #[test]
     fn markers_are_not_secrets() {
         for marker in
             ["ollama-local", " custom-local ", "oauth:chutes", "AWS_PROFILE", "OPENAI_API_KEY", "GOOGLE_API_KEY"]

@@ -280,4 +280,118 @@ mod tests {
         assert_eq!((&after["profiles"]["a"]["token"], &after["profiles"]["b"]["token"]), (&json!("t1"), &json!("t3")));
         assert_eq!((&after["order"], &after["extra"]), (&json!({"p": ["a"], "q": ["c"]}), &json!(1)));
     }
+    #[test]
+    fn a_profile_moves_only_where_it_can() {
+        let store = json!({"version": 1, "profiles": {"a": {"type": "token", "token": "t"}, "n": 7, "b": {"type": "token", "provider": "p"}}});
+        let document = || StoreDocument::parse(&store.to_string()).unwrap();
+        for (from, to) in [("a", "a"), ("a", "b"), ("n", "c"), ("gone", "c")] {
+            let mut document = document();
+            assert!(!document.move_profile(&ProfileId::new(from), &ProfileId::new(to), "p"), "{from} {to}");
+            assert!(!document.is_changed());
+        }
+        let mut document = document();
+        assert!(document.move_profile(&ProfileId::new("a"), &ProfileId::new("c"), "p"));
+        let moved: Vec<_> = document.entries().into_iter().map(|(id, entry)| format!("{id} {}", entry.get())).collect();
+        assert_eq!(
+            moved,
+            ["n 7", r#"b {"type":"token","provider":"p"}"#, r#"c {"type":"token","token":"t","provider":"p"}"#]
+        );
+    }
+
+    #[test]
+    fn references_to_a_profile_are_retargeted_section_by_section() {
+        let (from, to, own) = (ProfileId::new("old:x"), ProfileId::new("new:x"), [ProfileId::new("new:own")]);
+        let all = Retarget { from: &from, to: Some(&to), from_provider: "old", to_provider: "new", profiles: &own };
+        let gone = Retarget { to: None, ..all };
+        // Section, before, the change, after; an empty text is no change.
+        for (section, before, change, after) in [
+            ("usageStats", json!({"old:x": {"errorCount": 1}, "b": {}}), all, r#"{"b":{},"new:x":{"errorCount":1}}"#),
+            (
+                "usageStats",
+                json!({"old:x": {"errorCount": 1}, "new:x": {"errorCount": 2}}),
+                all,
+                r#"{"new:x":{"errorCount":2}}"#,
+            ),
+            ("usageStats", json!({"old:x": {"errorCount": 1}, "b": {}}), gone, r#"{"b":{}}"#),
+            ("usageStats", json!({"b": {}}), all, ""),
+            ("lastGood", json!({"old": "old:x", "q": "q:1"}), all, r#"{"new":"new:x","q":"q:1"}"#),
+            ("lastGood", json!({"new": "new:own", " OLD ": "old:x"}), all, r#"{"new":"new:own"}"#),
+            ("lastGood", json!({"old": "old:x", "new": "new:own"}), all, r#"{"new":"new:x"}"#),
+            ("lastGood", json!({"q": "old:x", "r": 7}), gone, r#"{"r":7}"#),
+            ("lastGood", json!({"old": "other"}), all, r#"{"new":"other"}"#),
+            ("lastGood", json!({"new": "new:own", "r": 7}), all, ""),
+            // The id is replaced in every list, blanks and repetitions go with the change.
+            ("order", json!({"q": ["old:x", " ", "new:x", "q:1", " q:1 "]}), all, r#"{"q":["new:x","q:1"]}"#),
+            ("order", json!({"q": [" old:x "], "r": ["r:1", "r:1"]}), gone, r#"{"r":["r:1"]}"#),
+            ("order", json!({"q": ["q:1", " ", "q:1"]}), all, ""),
+            // Lists that come together keep their sequence; what is no list stays behind them.
+            (
+                "order",
+                json!({"old": ["old:x"], "n": 7, "new": ["new:own", "new:x"]}),
+                all,
+                r#"{"new":["new:x","new:own"],"n":7}"#,
+            ),
+            ("order", json!({"Old": ["new:own"]}), all, r#"{"new":["new:own"]}"#),
+            // A list under the key that goes keeps out all others when it names none of them.
+            ("order", json!({"old": ["stranger"], "new": ["new:own"]}), all, r#"{"new":["new:own"]}"#),
+            ("order", json!({"old": ["old:x", "stranger"], "q": ["q:1"]}), gone, r#"{"q":["q:1"]}"#),
+            ("order", json!({"old": ["old:x", "new:own"]}), gone, r#"{"new":["new:own"]}"#),
+            ("order", json!({"older": ["q:1"], "q": 7}), all, ""),
+        ] {
+            let mut document = StoreDocument::parse(&json!({"profiles": {}, section: before}).to_string()).unwrap();
+            document.retarget(&change);
+            assert_eq!(document.is_changed(), !after.is_empty(), "{section} {before}");
+            let text: Value = serde_json::from_str(&document.to_text(&[]).unwrap()).unwrap();
+            let after = if after.is_empty() { before.to_string() } else { after.to_owned() };
+            assert_eq!(text[section].to_string(), after, "{section} {before}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_has_is_dropped_and_nothing_else() {
+        let store = json!({"version": 1, "profiles": {}, "order": {"p": [" gone ", "b"], "q": ["gone"], "r": 7, "s": ["b", 1], "t": []},
+            "usageStats": {"gone": {}, "b": {}}});
+        let gone = |id: &str| id == "gone";
+        let after = mended(&store, |document| document.drop_from_order(&gone), &[]);
+        assert_eq!(after["order"].to_string(), r#"{"p":["b"],"r":7,"s":["b",1],"t":[]}"#);
+        assert_eq!(after["usageStats"], store["usageStats"]);
+        let after = mended(&store, |document| document.drop_usage(&gone), &[]);
+        assert_eq!((&after["usageStats"], &after["order"]), (&json!({"b": {}}), &store["order"]));
+        let mut document = StoreDocument::parse(&store.to_string()).unwrap();
+        document.drop_from_order(&|id| id == "other");
+        document.drop_usage(&|id| id == "other");
+        assert!(!document.is_changed());
+    }
+
+    #[test]
+    fn a_reference_in_the_place_of_the_secret_is_an_old_spelling_beside_another_too() {
+        let reference = json!({"source": "env", "provider": "default", "id": "T"});
+        let store = json!({"profiles": {
+            "a": {"type": "api_key", "provider": "p", "key": reference, "keyRef": reference},
+            "b": {"type": "api_key", "provider": "p", "key": "sk-test", "keyRef": reference}, "n": 7}});
+        let mut document = StoreDocument::parse(&store.to_string()).unwrap();
+        assert_eq!(document.old_spellings(), [(ProfileId::new("a"), vec!["key"])]);
+        assert!(!document.is_changed());
+        document.respell();
+        assert!(document.is_changed());
+    }
+
+    #[test]
+    fn merging_with_what_is_there_changes_nothing() {
+        let store = json!({"profiles": {"a": {"type": "token", "provider": "p"}}, "order": {"p": ["a"]}, "extra": 1});
+        let (mut ours, theirs) =
+            (StoreDocument::parse(&store.to_string()).unwrap(), StoreDocument::parse(&store.to_string()).unwrap());
+        ours.merge_missing(&theirs);
+        assert!(!ours.is_changed());
+        let more = json!({"profiles": {}, "lastGood": {"p": "a"}, "usageStats": {"a": {}}, "other": 2}).to_string();
+        ours.merge_missing(&StoreDocument::parse(&more).unwrap());
+        let text: Value = serde_json::from_str(&ours.to_text(&[]).unwrap()).unwrap();
+        assert_eq!(
+            (&text["lastGood"], &text["usageStats"], &text["other"]),
+            (&json!({"p": "a"}), &json!({"a": {}}), &json!(2))
+        );
+        let mut ours = StoreDocument::empty();
+        ours.merge_missing(&StoreDocument::parse(r#"{"profiles": {}, "other": 2}"#).unwrap());
+        assert!(ours.is_changed());
+    }
 }

@@ -76,8 +76,7 @@ impl UsageStats {
         let mut next = self.after_failure(reason, model, provider, policy, now);
         if !matches!(reason, FailureReason::Billing | FailureReason::AuthPermanent) {
             let end = now.as_f64() + length_ms.round();
-            let open = self.cooldown_until_ms.filter(|until| *until > now.as_f64());
-            next.cooldown_until_ms = Some(open.map_or(end, |open| open.max(end)));
+            next.cooldown_until_ms = Some(self.cooldown_until_ms.map_or(end, |until| until.max(end)));
         }
         next
     }
@@ -156,6 +155,13 @@ mod tests {
         let open = UsageStats { cooldown_until_ms: Some(NOW.as_f64() + 60_000.0), ..UsageStats::default() };
         assert_eq!(fail(&open, 15_000.0).cooldown_until_ms, Some(NOW.as_f64() + 60_000.0));
         assert_eq!(fail(&open, 90_000.0).cooldown_until_ms, Some(NOW.as_f64() + 90_000.0));
+        let over = UsageStats { cooldown_until_ms: Some(NOW.as_f64() - 1.0), ..UsageStats::default() };
+        assert_eq!(fail(&over, 15_000.4).cooldown_until_ms, Some(NOW.as_f64() + 15_000.0));
+        // The long window has a length of its own.
+        for reason in [FailureReason::Billing, FailureReason::AuthPermanent] {
+            let plain = open.after_failure(reason, Some("m"), &provider, &policy, NOW);
+            assert_eq!(open.after_measured_failure(reason, Some("m"), &provider, &policy, NOW, 90_000.0), plain);
+        }
     }
 
     #[test]

@@ -99,6 +99,19 @@ mod tests {
         assert_eq!(reason(both), Some("billing"));
         let over = json!({"b": {"disabledUntil": at(-9), "disabledReason": "billing", "cooldownUntil": at(9), "failureCounts": {"auth": 1}}});
         assert_eq!(reason(over), Some("auth"));
+        // A window that ends now is over; a disable for no known reason counts by its cooldown alone.
+        for stats in [json!({"cooldownUntil": at(0)}), json!({"disabledUntil": at(0), "disabledReason": "billing"})] {
+            assert_eq!(reason(json!({"a": stats})), None);
+        }
+        let odd = json!({"disabledUntil": at(9), "disabledReason": "odd", "cooldownUntil": at(9), "failureCounts": {"timeout": 1}});
+        assert_eq!(reason(json!({"a": odd})), Some("timeout"));
+        // Counts add up over profiles; a disable outweighs them up to a thousand.
+        let count = |reason: &str, n: u64| json!({"cooldownUntil": at(9), "failureCounts": {reason: n}});
+        let many = json!({"a": count("rate_limit", 2), "b": count("rate_limit", 2), "c": count("auth", 3)});
+        assert_eq!(reason(many), Some("rate_limit"));
+        let disabled = json!({"disabledUntil": at(9), "disabledReason": "auth_permanent"});
+        assert_eq!(reason(json!({"a": count("timeout", 1001), "b": disabled})), Some("timeout"));
+        assert_eq!(reason(json!({"a": count("timeout", 1000), "b": disabled})), Some("auth_permanent"));
     }
 
     #[test]
@@ -115,5 +128,25 @@ mod tests {
         assert_eq!(end(&usage, Some("m1")), Some(50.0));
         assert_eq!(end(&usage, Some("m2")), Some(60.0));
         assert_eq!(end(&json!({"a": {"cooldownUntil": at(-5)}}), None), Some(-5.0));
+        // A limit on the model that stands beside a disable is one of the profile: the earliest counts, not the latest.
+        let limit = |end: i64, more: Value| {
+            let mut stats = json!({"cooldownUntil": at(end), "cooldownReason": "rate_limit", "cooldownModel": "m1"});
+            stats.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            stats
+        };
+        let disabled = limit(30, json!({"disabledUntil": at(40)}));
+        let usage = json!({"a": disabled, "b": limit(90, json!({})), "c": {"cooldownUntil": at(70)}});
+        assert_eq!(end(&usage, Some("m1")), Some(40.0));
+        // One that ended just now does not count as a disable.
+        let usage = json!({"a": limit(30, json!({"disabledUntil": at(0)})), "b": limit(90, json!({}))});
+        assert_eq!(end(&usage, Some("m1")), Some(90.0));
+        // Another reason is no limit on a model, and without a model in question there is none.
+        let other = limit(30, json!({"cooldownReason": "overloaded"}));
+        assert_eq!(end(&json!({"a": other, "b": limit(90, json!({}))}), Some("m1")), Some(30.0));
+        let whole = json!({"cooldownUntil": at(30), "cooldownReason": "rate_limit"});
+        assert_eq!(
+            end(&json!({"a": whole, "b": {"cooldownUntil": at(20), "cooldownReason": "rate_limit"}}), None),
+            Some(20.0)
+        );
     }
 }
