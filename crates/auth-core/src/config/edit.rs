@@ -137,23 +137,16 @@ pub fn remove_alias(root: &mut Value, alias: &str) -> Result<String, String> {
 ///
 /// When the patch has a key that JavaScript would take for more than a name.
 pub fn merge_patch(root: &mut Value, patch: &Value) -> Result<(), String> {
-    let (Some(into), Some(from)) = (root.as_object_mut(), patch.as_object()) else {
+    let Some(from) = patch.as_object() else {
         *root = patch.clone();
         return Ok(());
     };
+    let into = made_object(root);
     for (key, value) in from {
         if matches!(key.as_str(), "__proto__" | "constructor" | "prototype") {
             return Err(format!("a config patch may not set {key}"));
         }
-        match into.get_mut(key) {
-            Some(known) if known.is_object() && value.is_object() => merge_patch(known, value)?,
-            _ if value.is_object() => {
-                let mut fresh = Value::Object(Map::new());
-                merge_patch(&mut fresh, value)?;
-                into.insert(key.clone(), fresh);
-            }
-            _ => drop(into.insert(key.clone(), value.clone())),
-        }
+        merge_patch(into.entry(key.as_str()).or_insert(Value::Null), value)?;
     }
     Ok(())
 }
@@ -305,83 +298,4 @@ fn made_object(value: &mut Value) -> &mut Map<String, Value> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patches_add_and_keep() {
-        let mut root = json!({"a": {"x": 1, "list": [1, 2]}, "b": 2});
-        merge_patch(&mut root, &json!({"a": {"y": {"z": 1}, "list": [3]}, "b": {"c": 1}})).unwrap();
-        assert_eq!(root, json!({"a": {"x": 1, "list": [3], "y": {"z": 1}}, "b": {"c": 1}}));
-        assert!(merge_patch(&mut root, &json!({"n": {"__proto__": {}}})).is_err());
-    }
-
-    #[test]
-    fn a_primary_keeps_the_fallbacks_and_is_allowed() {
-        let mut root = json!({"agents": {"defaults": {"model": {"primary": "openai/gpt-5.4", "fallbacks": ["mistral/m"]}, "models": {"groq/x": {"alias": "Fast"}}}}});
-        assert_eq!(set_primary(&mut root, ModelSlot::Text, "fast").unwrap(), "groq/x");
-        set_primary(&mut root, ModelSlot::Image, "google/gemini-3-pro").unwrap();
-        assert_eq!(
-            root,
-            json!({"agents": {"defaults": {
-            "model": {"primary": "groq/x", "fallbacks": ["mistral/m"]}, "imageModel": {"primary": "google/gemini-3-pro-preview"},
-            "models": {"groq/x": {"alias": "Fast"}, "google/gemini-3-pro-preview": {}}}}})
-        );
-        assert_eq!(set_primary(&mut root, ModelSlot::Text, "foo/").unwrap_err(), "Invalid model reference: foo/");
-        let mut text =
-            json!({"agents": {"defaults": {"model": "a/b", "models": {"openrouter/openrouter/auto": {"x": 1}}}}});
-        set_primary(&mut text, ModelSlot::Text, "openrouter/auto").unwrap();
-        assert_eq!(
-            text["agents"]["defaults"],
-            json!({"model": {"primary": "openrouter/auto"}, "models": {"openrouter/auto": {"x": 1}}})
-        );
-    }
-
-    #[test]
-    fn fallbacks_come_and_go_by_what_they_mean() {
-        let mut root = json!({"agents": {"defaults": {"model": {"fallbacks": ["z.ai/glm-5", "opus-x"]}}}});
-        add_fallback(&mut root, ModelSlot::Text, "zai/glm-5").unwrap();
-        assert_eq!(root["agents"]["defaults"]["model"]["fallbacks"], json!(["z.ai/glm-5", "opus-x"]));
-        add_fallback(&mut root, ModelSlot::Text, "groq/y").unwrap();
-        remove_fallback(&mut root, ModelSlot::Text, "zai/glm-5").unwrap();
-        assert_eq!(root["agents"]["defaults"]["model"]["fallbacks"], json!(["opus-x", "groq/y"]));
-        assert_eq!(remove_fallback(&mut root, ModelSlot::Image, "a/b").unwrap_err(), "Image fallback not found: a/b");
-        clear_fallbacks(&mut root, ModelSlot::Text);
-        assert_eq!(root["agents"]["defaults"]["model"]["fallbacks"], json!([]));
-    }
-
-    #[test]
-    fn aliases_stand_for_one_model() {
-        let mut root = json!({});
-        add_alias(&mut root, " fast ", "groq/x").unwrap();
-        assert_eq!(add_alias(&mut root, "FAST", "xai/grok-4").unwrap_err(), "Alias FAST already points to groq/x.");
-        assert!(
-            add_alias(&mut root, "a b", "x/y").unwrap_err().starts_with("Alias must use")
-                && add_alias(&mut root, " ", "x/y").is_err()
-        );
-        remove_alias(&mut root, "fast").unwrap();
-        assert_eq!(root["agents"]["defaults"]["models"], json!({"groq/x": {}}));
-        assert_eq!(remove_alias(&mut root, "fast").unwrap_err(), "Alias not found: fast");
-    }
-
-    #[test]
-    fn registering_a_profile_keeps_the_order_in_step() {
-        let register = |root: &mut Value, id: &str, mode| {
-            register_profile(root, &ProfileId::new(id), "p", mode, ProfileLabels::default(), true);
-        };
-        let mut root = json!({});
-        register(&mut root, "p:a", CredentialKind::Token);
-        assert_eq!(root, json!({"auth": {"profiles": {"p:a": {"provider": "p", "mode": "token"}}}}));
-        register(&mut root, "p:b", CredentialKind::ApiKey);
-        assert_eq!(root["auth"]["order"], json!({"p": ["p:b", "p:a"]}));
-        root["auth"]["order"] = json!({"P": ["p:a", "gone"], "p": ["p:b", "p:a"], "q": ["x"]});
-        register(&mut root, "p:c", CredentialKind::ApiKey);
-        assert_eq!(root["auth"]["order"], json!({"p": ["p:c", "p:a", "gone", "p:b"], "q": ["x"]}));
-        forget_profile(&mut root, &ProfileId::new("x"));
-        assert_eq!(root["auth"]["order"], json!({"p": ["p:c", "p:a", "gone", "p:b"]}));
-        for id in ["p:a", "p:b", "p:c", "gone"] {
-            forget_profile(&mut root, &ProfileId::new(id));
-        }
-        assert_eq!(root, json!({"auth": {}}));
-    }
-}
+mod tests;

@@ -46,3 +46,50 @@ impl GatewaySettings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::config::{Config, GatewaySettings, SecretInput};
+
+    fn settings(gateway: &Value) -> GatewaySettings {
+        Config::from_value(&json!({"gateway": gateway})).gateway
+    }
+
+    #[test]
+    fn settings_are_read_and_what_does_not_fit_is_left_out() {
+        let full = settings(&json!({
+            "mode": " local ", "port": 18789, "bind": "loopback",
+            "auth": {"mode": "token", "token": "tok-test", "password": {"source": "env", "provider": "default", "id": "PW"}},
+            "http": {"endpoints": {"chatCompletions": {"enabled": true}}}
+        }));
+        assert_eq!(
+            (full.mode.as_deref(), full.port, full.bind.as_deref()),
+            (Some("local"), Some(18789), Some("loopback"))
+        );
+        assert_eq!((full.auth_mode.as_deref(), full.chat_completions), (Some("token"), true));
+        assert!(matches!(full.token, Some(SecretInput::Plain(_))));
+        assert!(matches!(full.password, Some(SecretInput::Reference(to)) if to.id == "PW"));
+        assert!(!format!("{:?}", full.token).contains("tok-test"));
+
+        let blank = settings(
+            &json!({"mode": " ", "auth": {"token": " "}, "http": {"endpoints": {"chatCompletions": {"enabled": false}}}}),
+        );
+        assert!(blank.mode.is_none() && blank.token.is_none() && !blank.chat_completions);
+        for enabled in [json!("true"), json!(1), json!(null)] {
+            let settings = settings(&json!({"http": {"endpoints": {"chatCompletions": {"enabled": enabled}}}}));
+            assert!(!settings.chat_completions);
+        }
+        for (port, read) in [
+            (json!(1), Some(1)),
+            (json!(65_535), Some(65_535)),
+            (json!(0), None),
+            (json!(65_536), None),
+            (json!(-1), None),
+            (json!("80"), None),
+        ] {
+            assert_eq!(settings(&json!({"port": port})).port, read, "{port}");
+        }
+    }
+}

@@ -173,6 +173,12 @@ mod tests {
         check("${R}", "${A}", &[]);
         check("$$${A}", "$${A}", &[]);
         check("${A", "${A", &[]);
+        check("${_}${A_1}", "${_}${A_1}", &["_", "A_1"]);
+        for literal in ["${Ab}", "${A-B}", "${A B}", "${1A}", "${a}", "${}"] {
+            check(literal, literal, &[]);
+            assert!(!holds_template(literal), "{literal}");
+        }
+        assert_eq!(template_names("${A} $${B} ${C_1}x${c}"), ["A", "C_1"], "whether they are set or not");
     }
 
     #[test]
@@ -184,6 +190,24 @@ mod tests {
         let reference = json!({"source": "env", "provider": "vars", "id": "A"});
         assert_eq!(*provider, json!({"apiKey": reference, "baseUrl": "1", "headers": {"x": "Bearer 1", "y": "${A}"}}));
         assert!(missing.is_empty() && config.get("k${A}").is_some());
+    }
+
+    #[test]
+    fn values_everywhere_are_replaced_and_what_is_missing_is_named_with_its_place() {
+        let mut config = json!({"a": ["x", "${A}", ["${NOPE}"]], "b": {"c": "${E}"}, "n": 1});
+        let missing = substitute(&mut config, &env());
+        assert_eq!(config, json!({"a": ["x", "1", ["${NOPE}"]], "b": {"c": "${E}"}, "n": 1}));
+        let places: Vec<String> = missing.iter().map(|one| format!("{} at {}", one.name, one.path)).collect();
+        assert_eq!(places, ["NOPE at a.2.0", "E at b.c"]);
+    }
+
+    #[test]
+    fn the_second_pass_over_the_env_block_changes_nothing_that_the_first_gave() {
+        let mut env = Environment::default();
+        apply_env_block(&json!({"env": {"vars": {"X": "v"}, "X": "${A}", "Y": "${A}"}}), &mut env, "c");
+        apply_env_block(&json!({"env": {"vars": {"X": "v"}, "X": "1", "Y": "1"}}), &mut env, "c");
+        assert_eq!((env.get("X"), env.get("Y")), (Some("v"), Some("1")));
+        assert!(env.shadowed().is_empty(), "the block does not stand in its own way");
     }
 
     #[test]

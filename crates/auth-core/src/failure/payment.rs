@@ -107,6 +107,9 @@ mod tests {
         for word in ["automatic quota refresh", "rolling time window"] {
             assert_eq!(classify_402(&format!("subscription quota limit; {word}; top up")), Reason::RateLimit, "{word}");
         }
+        for text in ["subscription quota limit", "automatic quota refresh", "rolling time window: top up"] {
+            assert_eq!(classify_402(text), Reason::Billing, "{text}");
+        }
         for word in ["try again", "retry", "temporary", "cooldown"] {
             assert_eq!(classify_402(&format!("{word}: organization usage")), Reason::RateLimit, "{word}");
             assert_eq!(classify_402(&format!("{word}: organization")), Reason::Billing, "{word}");

@@ -99,13 +99,24 @@ mod tests {
 
     #[test]
     fn only_encrypted_or_local_addresses_pass() {
-        for good in ["https://x.example/in?a=b", "http://127.0.0.1:8/x", "http://[::1]/", "http://localhost:1/y"] {
+        for good in [
+            "https://x.example/in?a=b",
+            "http://127.0.0.1:8/x",
+            "http://[::1]/",
+            "http://localhost:1/y",
+            "http://a.localhost/",
+            "http://[::ffff:127.0.0.1]/",
+            " https://x.example ",
+        ] {
             assert!(Address::parse(good, false).is_ok(), "{good}");
         }
         let plain = |text: &str| Address::parse(text, false).unwrap_err();
         assert_eq!(plain("http://x.example/secret"), AddressError::Plain("x.example".to_owned()));
         assert_eq!(plain("http://127.0.0.1.evil.example/"), AddressError::Plain("127.0.0.1.evil.example".to_owned()));
-        assert_eq!(plain("https://u:p@x.example/"), AddressError::UserInfo);
+        assert_eq!(plain("http://alocalhost/"), AddressError::Plain("alocalhost".to_owned()));
+        for named in ["https://u:p@x.example/", "https://u@x.example/", "https://:p@x.example/"] {
+            assert_eq!(plain(named), AddressError::UserInfo);
+        }
         assert_eq!(
             (plain("ftp://x/"), plain("file:///x"), plain("x")),
             (AddressError::NotWeb, AddressError::NotWeb, AddressError::NotWeb)
@@ -117,7 +128,14 @@ mod tests {
     fn topics_go_to_the_public_server_and_are_not_shown() {
         let address = Address::ntfy(" topic-1_x ", false).unwrap();
         assert_eq!((address.reveal(), address.host()), ("https://ntfy.sh/topic-1_x", "ntfy.sh"));
-        assert!(!format!("{address:?}").contains("topic"));
+        assert_eq!(format!("{address:?}"), "Address(\"ntfy.sh\")");
+        let own = Address::ntfy("https://ntfy.example/topic", false).unwrap();
+        assert_eq!((own.reveal(), own.host()), ("https://ntfy.example/topic", "ntfy.example"));
+        assert_eq!(
+            Address::ntfy("http://ntfy.example/topic", false),
+            Err(AddressError::Plain("ntfy.example".to_owned()))
+        );
+        assert!(Address::ntfy(&"x".repeat(64), false).is_ok());
         for bad in ["", "a/b", "a b", "ä", &"x".repeat(65)] {
             assert_eq!(Address::ntfy(bad, false).unwrap_err(), AddressError::NoTopic);
         }

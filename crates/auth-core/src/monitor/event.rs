@@ -103,3 +103,60 @@ fn entry(change: &Change, now: Timestamp) -> Value {
         "fix": item.fix,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::status::Status;
+    use super::super::survey::Subject;
+    use super::*;
+
+    const NOW: i64 = 1_790_000_000_000;
+
+    /// The example of the specification, word for word.
+    #[test]
+    fn the_document_has_its_stable_form() {
+        let mut item = Item::for_tests("main", "anthropic:default", Status::Expired, Level::Alarm);
+        item.reason = Some("expired".to_owned());
+        item.ends_at_ms = Some(Timestamp::from_ms(NOW - 10_000).as_f64());
+        item.fix = Some("openclaw models auth setup-token --provider anthropic".to_owned());
+        let change = Change { item, from: Some("expiring".to_owned()) };
+        let event = Event::new(EventKind::StatusChanged, "gw1", Timestamp::from_ms(NOW), Level::Alarm, vec![change]);
+        let wanted = json!({"version": 1, "event": "auth.status_changed", "host": "gw1", "at": NOW, "overall": "expired",
+            "items": [{"agent": "main", "provider": "anthropic", "profileId": "anthropic:default", "type": "token",
+            "from": "expiring", "to": "expired", "reasonCode": "expired", "expiresAt": NOW - 10_000, "remainingMs": -10_000,
+            "fix": "openclaw models auth setup-token --provider anthropic"}]});
+        assert_eq!(event.document(), wanted);
+    }
+
+    #[test]
+    fn what_is_no_profile_has_no_id_and_a_store_no_provider() {
+        let store = Item {
+            subject: Subject::Store,
+            provider: String::new(),
+            ..Item::for_tests("main", "x", Status::Missing, Level::Alarm)
+        };
+        let changes = vec![Change { item: store, from: None }];
+        let event = Event::new(EventKind::Reminder, "h", Timestamp::from_ms(NOW), Level::Alarm, changes);
+        let wanted = json!({"agent": "main", "provider": null, "profileId": null, "type": null, "from": null,
+            "to": "missing", "reasonCode": null, "expiresAt": null, "remainingMs": null, "fix": null});
+        assert_eq!(event.document()["items"], json!([wanted]));
+    }
+
+    #[test]
+    fn kinds_have_their_words_and_a_message_is_as_bad_as_the_worst_in_it() {
+        let kinds = [EventKind::StatusChanged, EventKind::Reminder, EventKind::Recovered, EventKind::Test];
+        let words = ["auth.status_changed", "auth.reminder", "auth.recovered", "auth.test"];
+        assert_eq!(kinds.map(EventKind::as_str), words);
+        let level = |levels: &[Level]| {
+            let item = |level: &Level| Item::for_tests("main", "a:x", Status::Expiring, *level);
+            let changes = levels.iter().map(|level| Change { item: item(level), from: None }).collect();
+            Event::new(EventKind::StatusChanged, "h", Timestamp::from_ms(NOW), Level::Alarm, changes).level()
+        };
+        assert_eq!(level(&[Level::Fine, Level::Alarm, Level::Warning]), Level::Alarm);
+        assert_eq!((level(&[Level::Warning, Level::Fine]), level(&[])), (Level::Warning, Level::Fine));
+        let test = Event::test("gw1", Timestamp::from_ms(NOW));
+        let wanted =
+            json!({"version": 1, "event": "auth.test", "host": "gw1", "at": NOW, "overall": "ok", "items": []});
+        assert_eq!(test.document(), wanted);
+    }
+}

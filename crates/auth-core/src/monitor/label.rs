@@ -104,6 +104,43 @@ mod tests {
         assert!(items[0].label != items[1].label && !items[0].label.contains(char::is_control), "{}", items[0].label);
     }
 
+    #[test]
+    fn only_what_looks_alike_gets_a_tail() {
+        let labels = |items: &mut [Item], full_ids: bool| {
+            assign_labels(items, full_ids);
+            items.iter().map(|item| item.label.clone()).collect::<Vec<_>>()
+        };
+        let mut single = [item("a:me@x.org"), item("b:me@x.org"), item("a:b")];
+        assert_eq!(labels(&mut single, false), ["a:m…@x.org", "b:m…@x.org", "a:b"]);
+        // Another agent may have the same account.
+        let mut agents = [item("a:me@x.org"), Item { agent: "dev".to_owned(), ..item("a:mo@x.org") }];
+        assert_eq!(labels(&mut agents, false), ["a:m…@x.org", "a:m…@x.org"]);
+        // An id that looks like the short form of another one keeps its name.
+        let mut alike = [item("a:m…@x.org"), item("a:me@x.org")];
+        let found = labels(&mut alike, false);
+        assert!(found[0] == "a:m…@x.org" && found[1].starts_with("a:m…@x.org~"), "{found:?}");
+        // A provider and a store have their own names, as often as they come.
+        let other = |subject: Subject| Item { subject, ..item("groq:x") };
+        let mut others =
+            [other(Subject::Provider), other(Subject::Provider), other(Subject::Store), other(Subject::Store)];
+        assert_eq!(labels(&mut others, false), ["groq", "groq", "auth-profiles.json", "auth-profiles.json"]);
+        let mut steering = [item("a:\u{200b}b\u{2029}c\u{2066}\u{feff}é\u{2070}")];
+        assert_eq!(labels(&mut steering, true), ["a:?b?c??é\u{2070}"]);
+    }
+
+    /// With so many accounts some tails are equal; what is shown is not, and stays what it was from pass to pass.
+    #[test]
+    fn equal_tails_are_told_apart() {
+        let mut items: Vec<Item> = (0..2000).map(|n| item(&format!("a:m{n}@x.org"))).collect();
+        assign_labels(&mut items, false);
+        let labels: std::collections::HashSet<String> = items.iter().map(|item| item.label.clone()).collect();
+        assert_eq!(labels.len(), items.len());
+        assert!(labels.iter().any(|label| label.ends_with(".2")) && labels.iter().all(|label| !label.ends_with(".1")));
+        let before: Vec<String> = items.iter().map(|item| item.label.clone()).collect();
+        assign_labels(&mut items, false);
+        assert!(items.iter().map(|item| &item.label).eq(&before));
+    }
+
     proptest! {
         #[test]
         fn no_local_part_of_two_or_more_survives(local in "[a-z0-9.]{2,12}", domain in "[a-z]{1,8}\\.com") {

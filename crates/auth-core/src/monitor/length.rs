@@ -74,6 +74,49 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_unit_has_its_names_and_a_hundred_years_are_the_most() {
+        for (names, unit_ms) in [
+            ("ms MS", 1),
+            ("s sec secs second seconds S", 1000),
+            ("m min mins minute minutes Min", 60_000),
+            ("h hr hrs hour hours H", 3_600_000),
+            ("d day days D", 86_400_000),
+            ("w week weeks W", 604_800_000),
+        ] {
+            for name in names.split(' ') {
+                assert_eq!(parse_length(&format!("2{name}")), Ok(2 * unit_ms), "{name}");
+                assert_eq!(parse_length(&format!("1 {name} 30ms")), Ok(unit_ms + 30), "{name}");
+            }
+        }
+        assert_eq!(parse_length("36525d"), Ok(3_155_760_000_000));
+        for long in ["36525d1ms", "5218w", "9999999999999999999999h"] {
+            assert_eq!(parse_length(long), Err(LengthError { text: long.to_owned() }));
+        }
+        let error = parse_length("1 fortnight").unwrap_err().to_string();
+        assert_eq!(error, "\"1 fortnight\" is no length of time; write 45s, 90m, 2h, 3d or 1d12h");
+    }
+
+    #[test]
+    fn a_length_is_written_in_its_largest_whole_unit() {
+        for (ms, written) in [
+            (0, "0ms"),
+            (250, "250ms"),
+            (1000, "1s"),
+            (1001, "1001ms"),
+            (45_000, "45s"),
+            (60_000, "1min"),
+            (90_000, "90s"),
+            (1_800_000, "30min"),
+            (3_600_000, "1h"),
+            (5_400_000, "90min"),
+            (86_400_000, "1d"),
+            (129_600_000, "36h"),
+        ] {
+            assert_eq!(written_length(ms), written);
+        }
+    }
+
     proptest! {
         #[test]
         fn written_lengths_are_read_again(ms in 0..400_000_000_i64) {

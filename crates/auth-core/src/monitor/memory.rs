@@ -223,3 +223,124 @@ fn told_key(item: &Item) -> String {
     let mild = item.level == Level::Warning && item.covered;
     format!("{}{}", item.status.as_str(), if mild { "/covered" } else { "" })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const NOW: i64 = 1_790_000_000_000;
+    const HOUR: i64 = 3_600_000;
+
+    fn pass(status: Status, level: Level) -> Pass {
+        Pass { items: vec![Item::for_tests("main", "a:x", status, level)], providers: Vec::new() }
+    }
+
+    #[test]
+    fn the_file_has_its_stable_form_and_keeps_what_it_does_not_know() {
+        let mut memory = Memory::default();
+        let now = Timestamp::from_ms(NOW);
+        memory.observe(&pass(Status::Ok, Level::Fine).items, Timestamp::from_ms(NOW - HOUR), &|_| true);
+        let value = |memory: &Memory| serde_json::from_str::<Value>(&memory.to_text()).unwrap();
+        let unknown = json!({"status": "ok", "since": NOW - HOUR, "notifiedStatus": null, "notifiedAt": null});
+        assert_eq!(value(&memory), json!({"version": 1, "lastRunAt": NOW - HOUR, "items": {"main/a:x": unknown}}));
+
+        let over = pass(Status::Expired, Level::Warning);
+        memory.observe(&over.items, now, &|_| true);
+        let timing = Timing { min_interval_ms: HOUR, remind_ms: 0 };
+        memory.told(&memory.due(&over, timing, "h", now)[0], now);
+        memory.notify_failures = 2;
+        let told = json!({"status": "expired", "since": NOW, "notifiedStatus": "expired", "notifiedAt": NOW,
+            "previous": "ok", "notifiedMild": true, "told": {"expired": NOW}});
+        let all = json!({"version": 1, "lastRunAt": NOW, "notifyFailures": 2, "items": {"main/a:x": told}});
+        assert_eq!(value(&memory), all);
+        let known = memory.get("main/a:x").unwrap();
+        assert_eq!((known.status(), known.since()), ("expired", now));
+        let items: Vec<&str> = memory.items().map(|(key, _)| key).collect();
+        assert_eq!((items, memory.get("main/a:y")), (vec!["main/a:x"], None));
+
+        let mut later = all;
+        later["x"] = json!([1]);
+        later["items"]["main/a:x"]["y"] = json!("z");
+        let read = Memory::parse(&later.to_string()).unwrap();
+        assert_eq!(value(&read), later);
+        assert!(read.to_text().ends_with("}\n"));
+    }
+
+    #[test]
+    fn another_version_is_not_taken_for_ours() {
+        for (text, error) in [
+            (r#"{"version":2,"items":7}"#, MemoryError::Newer(2)),
+            (r#"{"version":0}"#, MemoryError::Corrupt("it has no version".to_owned())),
+            (r#"{"version":"1"}"#, MemoryError::Corrupt("it has no version".to_owned())),
+            ("{}", MemoryError::Corrupt("it has no version".to_owned())),
+            (r#"{"version":1,"items":7}"#, MemoryError::Corrupt("its fields have other types".to_owned())),
+            ("{\n x", MemoryError::Corrupt("line 2 column 2".to_owned())),
+        ] {
+            assert_eq!(Memory::parse(text), Err(error), "{text}");
+        }
+        assert!(Memory::parse(r#"{"version":1}"#).is_ok());
+    }
+
+    /// What lies a little ahead was written by a clock that runs a little fast, what lies more than 24 hours ahead by
+    /// one that was wrong.
+    #[test]
+    fn a_time_ahead_is_believed_for_a_day() {
+        let over = pass(Status::Expired, Level::Alarm);
+        let timing = Timing { min_interval_ms: HOUR, remind_ms: 2 * HOUR };
+        let due = |told_at: i64| {
+            let mut memory = Memory::default();
+            let then = Timestamp::from_ms(told_at);
+            memory.observe(&over.items, then, &|_| true);
+            memory.told(&memory.due(&over, timing, "h", then)[0], then);
+            memory.due(&over, timing, "h", Timestamp::from_ms(NOW)).len()
+        };
+        for (told_at, count) in [
+            (NOW - 2 * HOUR, 1),
+            (NOW - 2 * HOUR + 1, 0),
+            (NOW, 0),
+            (NOW + CLOCK_SLACK_MS, 0),
+            (NOW + CLOCK_SLACK_MS + 1, 1),
+        ] {
+            assert_eq!(due(told_at), count, "{}", told_at - NOW);
+        }
+    }
+
+    #[test]
+    fn only_a_window_has_a_beginning_that_counts() {
+        for (status, counts) in
+            [(Status::Cooldown, true), (Status::Disabled, true), (Status::Ok, false), (Status::Expired, false)]
+        {
+            let mut memory = Memory::default();
+            memory.observe(&pass(status, Level::Warning).items, Timestamp::from_ms(NOW), &|_| true);
+            assert_eq!(memory.cooling_since("main/a:x"), counts.then(|| Timestamp::from_ms(NOW)));
+            // A later pass that sees the same does not move it.
+            memory.observe(&pass(status, Level::Warning).items, Timestamp::from_ms(NOW + 1), &|_| true);
+            assert_eq!(memory.cooling_since("main/a:x"), counts.then(|| Timestamp::from_ms(NOW)));
+        }
+        assert_eq!(Memory::default().cooling_since("main/a:x"), None);
+    }
+
+    #[test]
+    fn a_problem_is_told_until_it_is_told_to_be_over() {
+        let mut memory = Memory::default();
+        let timing = Timing { min_interval_ms: 0, remind_ms: 0 };
+        let mut step = |pass: &Pass, tells: bool| {
+            let now = Timestamp::from_ms(NOW);
+            memory.observe(&pass.items, now, &|_| true);
+            let events = memory.due(pass, timing, "h", now);
+            for event in events.iter().filter(|_| tells) {
+                memory.told(event, now);
+            }
+            (events.len(), memory.has_told("main/a:x"))
+        };
+        let fine = pass(Status::Static, Level::Fine);
+        assert_eq!(step(&fine, true), (0, false));
+        assert_eq!(step(&pass(Status::Expired, Level::Alarm), false), (1, false));
+        assert_eq!(step(&pass(Status::Expired, Level::Alarm), true), (1, true));
+        // A short pause needs nobody, so what was told is over.
+        assert_eq!(step(&pass(Status::Cooldown, Level::Fine), true), (1, false));
+        assert_eq!(step(&fine, true), (0, false));
+        assert!(!memory.has_told("main/a:y"));
+    }
+}

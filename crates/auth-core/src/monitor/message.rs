@@ -131,3 +131,134 @@ pub fn sentence(item: &Item, now: Timestamp) -> String {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::Change;
+    use super::*;
+    use crate::credential::CredentialKind;
+
+    const NOW: i64 = 1_790_000_000_000;
+    const HOUR: i64 = 3_600_000;
+
+    fn item(status: Status, level: Level) -> Item {
+        Item::for_tests("main", "a:x", status, level)
+    }
+
+    fn at(left: i64) -> f64 {
+        Timestamp::from_ms(NOW + left).as_f64()
+    }
+
+    fn message(kind: EventKind, items: Vec<Item>) -> Message {
+        let changes = items.into_iter().map(|item| Change { item, from: None }).collect();
+        Message::of(&Event::new(kind, "gw1", Timestamp::from_ms(NOW), Level::Alarm, changes))
+    }
+
+    #[test]
+    fn a_sentence_says_what_is_the_matter_and_since_or_until_when() {
+        let oauth = Subject::Profile { id: "a:x".to_owned(), kind: CredentialKind::OAuth };
+        let reason = |word: &str| Some(word.to_owned());
+        let bare = |status: Status| item(status, Level::Alarm);
+        let renewing = |ends_at_ms: Option<f64>| Item { renews_itself: true, ends_at_ms, ..bare(Status::Ok) };
+        let ending = |status: Status, left: i64| Item { ends_at_ms: Some(at(left)), ..bare(status) };
+        let waiting = |status: Status, why: Option<&str>| {
+            let unusable = Some((at(2 * HOUR), None));
+            Item { reason: why.map(str::to_owned), unusable, ends_at_ms: Some(at(HOUR)), ..bare(status) }
+        };
+        for (item, said) in [
+            (Item { subject: Subject::Store, ..bare(Status::Missing) }, "cannot be read"),
+            (Item { subject: Subject::Provider, ..bare(Status::Missing) }, "has no credential"),
+            (Item { reason: reason("missing_credential"), ..bare(Status::Missing) }, "holds no credential"),
+            (Item { reason: reason("invalid_expires"), ..bare(Status::Missing) }, "has no known expiry"),
+            (ending(Status::Expired, -3 * HOUR), "expired 3 hours ago"),
+            (Item { reason: reason("expired"), ..ending(Status::Expired, -3 * HOUR) }, "expired 3 hours ago"),
+            (
+                Item { subject: oauth, ..ending(Status::Expired, -3 * HOUR) },
+                "expired 3 hours ago and does not renew itself",
+            ),
+            (ending(Status::Expired, 0), "expired 1 second ago"),
+            (ending(Status::Expired, 1), "expired"),
+            (bare(Status::Expired), "expired"),
+            (Item { reason: reason("auth"), ..ending(Status::Expired, -3 * HOUR) }, "was refused (auth)"),
+            (ending(Status::Expiring, 2 * HOUR), "expires in 2 hours"),
+            (bare(Status::Expiring), "expires soon"),
+            (waiting(Status::Cooldown, Some("rate_limit")), "is in cooldown (rate_limit) for 2 hours"),
+            (waiting(Status::Disabled, None), "is disabled for 2 hours"),
+            (Item { reason: reason("billing"), ..bare(Status::Disabled) }, "is disabled (billing)"),
+            (bare(Status::Cooldown), "is in cooldown"),
+            (bare(Status::Static), "has no end"),
+            (renewing(Some(at(2 * HOUR))), "expires in 2 hours, renews itself"),
+            (renewing(Some(at(0))), "expired, renews itself at the next use"),
+            (renewing(Some(at(-HOUR))), "expired, renews itself at the next use"),
+            (ending(Status::Ok, 48 * HOUR), "expires in 2 days"),
+            (ending(Status::Ok, 0), "ok"),
+            (ending(Status::Ok, -HOUR), "ok"),
+            (bare(Status::Ok), "ok"),
+        ] {
+            assert_eq!(sentence(&item, Timestamp::from_ms(NOW)), said, "{item:?}");
+        }
+    }
+
+    /// The title holds no names, for it travels in a header.
+    #[test]
+    fn a_title_counts_what_needs_somebody_now_and_soon() {
+        use EventKind::{Recovered, Reminder, StatusChanged, Test};
+        let items = |now: usize, soon: usize| {
+            let of = |count: usize, level: Level| vec![item(Status::Expired, level); count];
+            [of(now, Level::Alarm), of(soon, Level::Warning)].concat()
+        };
+        for (kind, now, soon, title, priority, tags) in [
+            (StatusChanged, 1, 0, "OpenClaw: 1 credential needs you", "urgent", "warning,key"),
+            (StatusChanged, 2, 0, "OpenClaw: 2 credentials need you", "urgent", "warning,key"),
+            (StatusChanged, 0, 1, "OpenClaw: 1 credential needs you soon", "high", "warning,key"),
+            (StatusChanged, 0, 3, "OpenClaw: 3 credentials need you soon", "high", "warning,key"),
+            (StatusChanged, 1, 2, "OpenClaw: 1 credential needs you, 2 soon", "urgent", "warning,key"),
+            (Reminder, 2, 1, "OpenClaw reminder: 2 credentials need you, 1 soon", "urgent", "warning,key"),
+            (Recovered, 1, 0, "OpenClaw: 1 credential works again", "default", "white_check_mark,key"),
+            (Recovered, 1, 1, "OpenClaw: 2 credentials work again", "default", "white_check_mark,key"),
+            (Test, 0, 0, "OpenClaw: test message", "default", "key"),
+        ] {
+            let message = message(kind, items(now, soon));
+            assert_eq!((message.title.as_str(), message.priority, message.tags), (title, priority, tags));
+        }
+    }
+
+    #[test]
+    fn the_worst_stands_first_with_the_command_that_helps() {
+        let expiring =
+            Item { label: "a:x".to_owned(), ends_at_ms: Some(at(2 * HOUR)), ..item(Status::Expiring, Level::Warning) };
+        let covered = Item { covered: true, fix: Some("fix two".to_owned()), ..item(Status::Expired, Level::Warning) };
+        let missing = Item {
+            subject: Subject::Provider,
+            label: "groq".to_owned(),
+            fix: Some("fix one".to_owned()),
+            ..item(Status::Missing, Level::Alarm)
+        };
+        let store = Item {
+            subject: Subject::Store,
+            label: "auth-profiles.json".to_owned(),
+            agent: "dev".to_owned(),
+            ..item(Status::Missing, Level::Alarm)
+        };
+        let items = vec![expiring, covered, missing, store];
+        let changed = message(EventKind::StatusChanged, items.clone());
+        assert_eq!(changed.summary, "provider groq (main) has no credential, and 3 more");
+        let lines = [
+            "provider groq (main) has no credential",
+            "  fix one",
+            "the credential store auth-profiles.json (dev) cannot be read",
+            "a:x (main) expires in 2 hours",
+            "a:x (main) expired; another profile is used meanwhile",
+            "  fix two",
+            "host gw1",
+        ];
+        assert_eq!(changed.body.lines().collect::<Vec<_>>(), lines);
+        // What works again needs no command.
+        let over = message(EventKind::Recovered, items[2..3].to_vec());
+        assert_eq!(over.body, "provider groq (main) works again\nhost gw1");
+        assert_eq!(over.summary, "provider groq (main) works again");
+        let test = message(EventKind::Test, vec![]);
+        assert_eq!(test.summary, "Test message of the auth monitor");
+        assert_eq!(test.body, "Test message of the auth monitor: this channel works.\nhost gw1");
+    }
+}

@@ -101,3 +101,30 @@ fn escaped(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_labels_are_escaped() {
+        for (text, value) in [
+            ("plain é…", "plain é…"),
+            ("a\\b\"c\nd", "a\\\\b\\\"c\\nd"),
+            ("a\tb\rc\u{1b}[2J\u{85}", "a?b?c?[2J?"),
+            ("", ""),
+        ] {
+            assert_eq!(escaped(text), value);
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_left_out() {
+        let mut out = String::new();
+        let mut family = Family { out: &mut out, name: "m" };
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.5] {
+            family.sample("", value);
+        }
+        assert_eq!(out, "m 1.5\n");
+    }
+}

@@ -158,7 +158,7 @@ impl Standing {
         let long = refused || length > Timestamp::from_ms(LONG_COOLDOWN_MS).as_f64();
         let level = if long { Level::Warning } else { Level::Fine };
         // A short pause does not hide that the credential is about to end.
-        if self.level < Level::Alarm && (level > self.level || self.level == Level::Fine || long) {
+        if self.level < Level::Alarm && (self.level == Level::Fine || long) {
             self.status = match window.kind {
                 WindowKind::Cooldown => Status::Cooldown,
                 WindowKind::Disabled => Status::Disabled,
@@ -261,5 +261,65 @@ mod tests {
         let long = format!(r#"{{"cooldownUntil":{}}}"#, NOW + 9 * HOUR);
         assert_eq!(judged(&token(NOW + HOUR), &long, 2 * HOUR, None).0, Status::Cooldown);
         assert_eq!(judged(&token(NOW - HOUR), &long, 2 * HOUR, None).0, Status::Expired);
+    }
+
+    #[test]
+    fn the_words_and_exit_codes_are_stable() {
+        let words = ["ok", "static", "expiring", "expired", "missing", "cooldown", "disabled"];
+        assert_eq!(Status::ALL.map(Status::as_str), words);
+        assert_eq!(words.map(Status::parse), Status::ALL.map(Some));
+        assert_eq!(Status::parse("fine"), None);
+        assert_eq!(
+            Status::ALL.map(Status::is_window),
+            [false, false, false, false, false, true, true],
+            "cooldown and disabled"
+        );
+        let levels = [Level::Fine, Level::Warning, Level::Alarm];
+        assert_eq!(levels.map(Level::exit_code), [0, 2, 1]);
+        assert_eq!(levels.map(Level::overall), ["ok", "expiring", "expired"]);
+        assert_eq!(levels.map(Level::widget), ["OK", "OPENCLAW_EXPIRING", "OPENCLAW_EXPIRED"]);
+    }
+
+    #[test]
+    fn what_is_missing_or_over_needs_somebody() {
+        for (profile, status, level, reason) in [
+            (token(NOW - 1), Status::Expired, Level::Alarm, Some("expired")),
+            (
+                r#"{"type":"token","provider":"p"}"#.to_owned(),
+                Status::Missing,
+                Level::Alarm,
+                Some("missing_credential"),
+            ),
+            (token(-1), Status::Missing, Level::Alarm, Some("invalid_expires")),
+            (r#"{"type":"token","provider":"p","token":"t"}"#.to_owned(), Status::Static, Level::Fine, None),
+            (token(NOW + HOUR), Status::Expiring, Level::Warning, None),
+            (token(NOW + HOUR + 1), Status::Ok, Level::Fine, None),
+            (
+                r#"{"type":"oauth","provider":"p","access":"a-test"}"#.to_owned(),
+                Status::Missing,
+                Level::Alarm,
+                Some("invalid_expires"),
+            ),
+        ] {
+            let judged = judged(&profile, "{}", HOUR, None);
+            assert_eq!(judged, (status, level, reason.map(str::to_owned)), "{profile}");
+        }
+    }
+
+    #[test]
+    fn a_short_window_of_a_login_is_a_pause_and_a_refusal_changes_nothing_that_is_worse() {
+        let until = NOW + 600_000;
+        let cooling = format!(r#"{{"cooldownUntil":{until},"cooldownReason":"auth"}}"#);
+        let pause = (Status::Cooldown, Level::Fine, Some("auth".to_owned()));
+        assert_eq!(judged(&login(NOW + HOUR), &cooling, HOUR, None), pause);
+        let key = r#"{"type":"api_key","provider":"p","key":"sk-test-1"}"#;
+        assert_eq!(judged(key, &cooling, HOUR, None), pause);
+        let disabled = format!(r#"{{"disabledUntil":{until},"disabledReason":"auth"}}"#);
+        let over = (Status::Expired, Level::Alarm, Some("expired".to_owned()));
+        assert_eq!(judged(&login(NOW - 25 * HOUR), &disabled, HOUR, None), over);
+        // A login without a refresh token is no more than a token.
+        let unrenewable =
+            format!(r#"{{"type":"oauth","provider":"p","access":"a-test","expires":{}}}"#, NOW + 9 * HOUR);
+        assert_eq!(judged(&unrenewable, &disabled, HOUR, None).0, Status::Disabled);
     }
 }

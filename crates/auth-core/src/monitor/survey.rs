@@ -138,8 +138,19 @@ pub struct ProviderState {
     pub usable: bool,
     /// Whether a configured model of the agent needs it.
     pub in_use: bool,
-    /// Whether something that is no item of this agent could be used: a variable, or a profile of main.
-    pub(super) elsewhere: bool,
+    /// What could be used that is no item of this agent.
+    pub(super) elsewhere: Elsewhere,
+}
+
+/// What a provider could be used with, besides the items of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Elsewhere {
+    /// Nothing.
+    Nothing,
+    /// Something that is no profile, such as a variable. It covers no profile.
+    NoProfile,
+    /// A profile, such as one of main.
+    Profile,
 }
 
 /// What is watched and how.
@@ -222,7 +233,7 @@ pub fn survey(watched: &Survey<'_>, fix: &dyn Fn(&Profile, &Standing) -> Option<
             provider: provider.to_string(),
             usable: able.anything(),
             in_use: used,
-            elsewhere: able.other || able.profiles.iter().any(|id| !profiles.iter().any(|own| own.id.as_str() == id)),
+            elsewhere: able.besides(&profiles),
         });
         profiles.sort_by(|a, b| collate(a.id.as_str(), b.id.as_str()));
         for profile in profiles {
@@ -312,6 +323,16 @@ impl Able {
         self.other || !self.profiles.is_empty()
     }
 
+    fn besides(&self, items: &[&Profile]) -> Elsewhere {
+        if self.profiles.iter().any(|id| !items.iter().any(|own| own.id.as_str() == id)) {
+            Elsewhere::Profile
+        } else if self.other {
+            Elsewhere::NoProfile
+        } else {
+            Elsewhere::Nothing
+        }
+    }
+
     fn profile_besides(&self, id: &str) -> bool {
         self.profiles.iter().any(|other| other != id)
     }
@@ -332,3 +353,6 @@ fn models_in_use(watched: &Survey<'_>) -> BTreeMap<String, BTreeSet<String>> {
     }
     in_use
 }
+
+#[cfg(test)]
+mod tests;

@@ -249,7 +249,7 @@ fn metrics_say_what_the_pass_says() {
         provider: provider.to_owned(),
         usable,
         in_use: true,
-        elsewhere: false,
+        elsewhere: survey::Elsewhere::Nothing,
     };
     seen.providers = vec![state("anthropic", false), state("groq", true)];
     let mut memory = Memory::default();
@@ -268,6 +268,22 @@ fn metrics_say_what_the_pass_says() {
     assert_eq!(value("openclaw_auth_check_status"), Some(1.0));
     assert_eq!(value("openclaw_auth_last_run_timestamp_seconds"), Some(1_790_000_000.0));
     assert_eq!(value("openclaw_auth_notify_failures_total"), Some(3.0));
+}
+
+#[test]
+fn times_are_whole_where_they_are_and_never_what_json_has_not() {
+    for (ms, text) in [
+        (0.0, "0"),
+        (-10_000.0, "-10000"),
+        (1.5, "1.5"),
+        (9_007_199_254_740_992.0, "9007199254740992"),
+        (-9_007_199_254_740_992.0, "-9007199254740992"),
+        (1e300, "1e+300"),
+        (f64::NAN, "null"),
+        (f64::INFINITY, "null"),
+    ] {
+        assert_eq!(number(ms).to_string(), text);
+    }
 }
 
 /// Reads the text format as strictly as its checker does: every family has one HELP and one TYPE before its samples,

@@ -232,6 +232,104 @@ mod tests {
         assert!(!line.contains('\n'));
     }
 
+    /// The unit of spec 06 section 14.3, line by line.
+    #[test]
+    fn the_units_of_systemd_are_complete() {
+        let plain = Job {
+            program: "/usr/bin/openclaw".to_owned(),
+            arguments: vec!["--agent".to_owned(), String::new(), "a\nb\u{7}\\".to_owned()],
+            variables: vec![],
+            env_file: "/st/auth-monitor.env".to_owned(),
+            writes: vec!["/st".to_owned()],
+            user: Some(1000),
+            every_ms: 1_800_000,
+        };
+        let wanted = "# Written by openclaw models auth monitor install\n\
+            [Unit]\n\
+            Description=OpenClaw: watch the credentials of model providers\n\
+            After=network-online.target\n\
+            Wants=network-online.target\n\
+            \n\
+            [Service]\n\
+            Type=oneshot\n\
+            User=1000\n\
+            EnvironmentFile=-/st/auth-monitor.env\n\
+            ExecStart=\"/usr/bin/openclaw\" models auth monitor --agent \"\" \"a\\nb\\u0007\\\\\"\n\
+            SuccessExitStatus=2\n\
+            UMask=0077\n\
+            NoNewPrivileges=yes\n\
+            PrivateTmp=yes\n\
+            ProtectSystem=strict\n\
+            ReadWritePaths=\"-/st\"\n";
+        assert_eq!(systemd_service(&plain), wanted);
+        assert!(!systemd_service(&job()).contains("User="));
+        let timer = "# Written by openclaw models auth monitor install\n\
+            [Unit]\n\
+            Description=OpenClaw: watch the credentials of model providers\n\
+            \n\
+            [Timer]\n\
+            OnBootSec=5min\n\
+            OnUnitActiveSec=30min\n\
+            RandomizedDelaySec=1min\n\
+            Persistent=true\n\
+            \n\
+            [Install]\n\
+            WantedBy=timers.target\n";
+        assert_eq!(systemd_timer(1_800_000), timer);
+    }
+
+    #[test]
+    fn an_agent_of_launchd_runs_the_command_in_a_shell() {
+        let text = launchd_agent(&Job { env_file: "/a & <b>/m.env".to_owned(), ..job() });
+        assert!(text.contains("<string>if [ -r '/a &amp; &lt;b&gt;/m.env' ]; then set -a; "), "{text}");
+        assert!(text.contains("'/var/lib/100%/a&quot;$b.prom'</string>\n  </array>"), "{text}");
+        assert!(text.contains("<key>Label</key>\n  <string>ai.openclaw.auth-monitor</string>"), "{text}");
+        let seconds = |every_ms: i64| {
+            let text = launchd_agent(&Job { every_ms, ..job() });
+            let (_, rest) = text.split_once("<key>StartInterval</key>\n  <integer>").unwrap();
+            rest.split_once("</integer>").unwrap().0.to_owned()
+        };
+        assert_eq!([1_800_000, 61_500, 999, 0].map(seconds), ["1800", "61", "1", "1"]);
+    }
+
+    #[test]
+    fn a_line_of_cron_reads_the_channels_and_runs_the_command() {
+        let line = cron_line(&Job { every_ms: 3_600_000, ..job() });
+        let wanted = "0 * * * * if [ -r '/st \\%h/auth-monitor.env' ]; then set -a; . '/st \\%h/auth-monitor.env'; \
+            set +a; fi; OPENCLAW_STATE_DIR='/st \\%h' '/opt/open claw/bin/openclaw' models auth monitor --prometheus \
+            '/var/lib/100\\%/a\"$b.prom' # openclaw-auth-monitor";
+        assert_eq!(line, wanted);
+        let hours = |minutes: i64| cron_times(minutes * 60_000);
+        for (minutes, times) in [
+            (2, "*/2 * * * *"),
+            (59, "*/30 * * * *"),
+            (119, "0 * * * *"),
+            (120, "0 */2 * * *"),
+            (720, "0 */12 * * *"),
+            (1439, "0 */12 * * *"),
+            (1440, "0 8 * * *"),
+        ] {
+            assert_eq!(hours(minutes), times, "{minutes}");
+        }
+    }
+
+    #[test]
+    fn words_are_quoted_only_where_they_must_be() {
+        for (word, quoted) in
+            [("a-Z_9./:=@,+", "a-Z_9./:=@,+"), ("", "''"), ("a b", "'a b'"), ("it's", "'it'\\''s'"), ("é", "'é'")]
+        {
+            assert_eq!(shell_word(word), quoted);
+        }
+        let file = |value: &str| env_file(&[("A", value.to_owned()), ("B", "x".to_owned())]);
+        let text = |line: &str| Some(format!("# Written by openclaw models auth monitor install\nA={line}\nB=x\n"));
+        assert_eq!(file("https://x.example/t"), text("https://x.example/t"));
+        assert_eq!(file("a \"b\" $c `d` \\"), text("\"a \\\"b\\\" \\$c \\`d\\` \\\\\""));
+        assert_eq!(file(""), text("\"\""));
+        for control in ["a\nb", "\u{7}", "\r", "\0"] {
+            assert_eq!(file(control), None);
+        }
+    }
+
     proptest! {
         /// What a shell word says is what the splitter, which follows the same rules, reads.
         #[test]
