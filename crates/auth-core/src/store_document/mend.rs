@@ -2,6 +2,7 @@
 
 use super::{Members, RawObject, StoreDocument, canonical_entry, owned, raw_json, same_json, text_value, value};
 use crate::profile::ProfileId;
+use crate::provider::ProviderId;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -25,7 +26,7 @@ impl StoreDocument {
     /// Moves a credential to another id, which must be free, and gives it a provider. Every other field stays. Returns
     /// whether it was moved.
     pub fn move_profile(&mut self, from: &ProfileId, to: &ProfileId, provider: &str) -> bool {
-        let Some(entry) = self.entry(from).filter(|_| from != to && self.entry(to).is_none()) else { return false };
+        let Some(entry) = self.entry(from).filter(|_| self.entry(to).is_none()) else { return false };
         let Some(mut fields) = RawObject::of(&entry).map(owned) else { return false };
         match fields.iter_mut().find(|(name, _)| name == "provider") {
             Some(field) => field.1 = text_value(provider),
@@ -155,12 +156,15 @@ impl StoreDocument {
     /// provider (spec 06 section 10.2).
     pub fn merge_missing(&mut self, other: &Self) {
         for name in ["profiles", "order", "lastGood", "usageStats"] {
+            let is_same = |ours: &str, theirs: &str| match name {
+                "order" | "lastGood" => ProviderId::normalise(ours) == ProviderId::normalise(theirs),
+                _ => ours == theirs,
+            };
             let mut members = self.section(name);
-            let known: Vec<String> = members.iter().map(|(key, _)| key.clone()).collect();
-            let missing = other.section(name).into_iter().filter(|(key, _)| !known.contains(key));
-            let before = members.len();
-            members.extend(missing);
-            if members.len() > before {
+            let mut missing = other.section(name);
+            missing.retain(|(theirs, _)| !members.iter().any(|(ours, _)| is_same(ours, theirs)));
+            if !missing.is_empty() {
+                members.append(&mut missing);
                 self.set_section(name, &members);
             }
         }
@@ -194,90 +198,4 @@ fn may_be_old(entry: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn mended(store: &Value, change: impl FnOnce(&mut StoreDocument), touched: &[&str]) -> Value {
-        let mut document = StoreDocument::parse(&store.to_string()).unwrap();
-        change(&mut document);
-        let touched: Vec<ProfileId> = touched.iter().map(|id| ProfileId::new(*id)).collect();
-        let text = document.to_text(&touched.iter().collect::<Vec<_>>()).unwrap();
-        serde_json::from_str(&text).unwrap()
-    }
-
-    #[test]
-    fn everything_follows_a_profile_that_moves() {
-        let (from, to) = (ProfileId::new("a:old"), ProfileId::new("a:new"));
-        let change = Retarget { from: &from, to: Some(&to), from_provider: "old", to_provider: "a", profiles: &[] };
-        let store = json!({"version": 1, "profiles": {
-            "a:old": {"type": "oauth", "provider": "old", "access": "at-test", "keep": 1.0},
-            "a:x": {"type": "api_key", "provider": "a", "key": "sk-test"}},
-            "order": {" OLD ": ["a:old"], "a": ["a:x", "a:old", " "], "b": ["b:1", "b:1"]},
-            "lastGood": {"old": "a:old", "a": "a:x"}, "usageStats": {"a:old": {"errorCount": 2}}});
-        let after = mended(
-            &store,
-            |document| {
-                assert!(document.move_profile(&from, &to, "a"));
-                document.retarget(&change);
-            },
-            &["a:old", "a:new"],
-        );
-        assert_eq!(
-            after,
-            json!({"version": 1, "profiles": {"a:x": {"type": "api_key", "provider": "a", "key": "sk-test"},
-                "a:new": {"type": "oauth", "provider": "a", "access": "at-test", "keep": 1.0}},
-                "order": {"a": ["a:new", "a:x"], "b": ["b:1"]}, "lastGood": {"a": "a:new"},
-                "usageStats": {"a:new": {"errorCount": 2}}})
-        );
-        let gone = mended(
-            &store,
-            |document| {
-                document.restore(&from, None);
-                document.retarget(&Retarget { to: None, ..change });
-            },
-            &["a:old"],
-        );
-        assert_eq!(gone["order"], json!({"a": ["a:x"], "b": ["b:1"]}));
-        assert_eq!((&gone["lastGood"], &gone["usageStats"]), (&json!({"a": "a:x"}), &Value::Null));
-    }
-
-    #[test]
-    fn nothing_is_moved_onto_something() {
-        let store = json!({"profiles": {"a": {"type": "token", "provider": "p", "token": "t1"}, "b": {"type": "token", "provider": "p", "token": "t2"}}});
-        let mut document = StoreDocument::parse(&store.to_string()).unwrap();
-        assert!(!document.move_profile(&ProfileId::new("a"), &ProfileId::new("b"), "p"));
-        assert!(!document.move_profile(&ProfileId::new("gone"), &ProfileId::new("c"), "p"));
-        assert!(!document.is_changed());
-    }
-
-    #[test]
-    fn old_spellings_are_named_and_go() {
-        let store = json!({"version": 1, "profiles": {
-            "p:a": {"mode": "api_key", "provider": "p", "apiKey": "sk-test"},
-            "p:b": {"type": "token", "provider": "p", "token": {"source": "env", "provider": "default", "id": "T"}},
-            "p:c": {"type": "api_key", "provider": "p", "key": {"odd": 1}},
-            "p:d": {"type": "api_key", "provider": "p", "key": "sk-test"}}});
-        let document = StoreDocument::parse(&store.to_string()).unwrap();
-        let named: Vec<(String, Vec<&str>)> =
-            document.old_spellings().into_iter().map(|(id, names)| (id.to_string(), names)).collect();
-        assert_eq!(named, [("p:a".to_owned(), vec!["mode", "apiKey"]), ("p:b".to_owned(), vec!["token"])]);
-        let after = mended(&store, StoreDocument::respell, &[]);
-        let again = StoreDocument::parse(&after.to_string()).unwrap();
-        assert!(again.old_spellings().is_empty());
-        assert_eq!(after["profiles"]["p:a"], json!({"type": "api_key", "provider": "p", "key": "sk-test"}));
-    }
-
-    #[test]
-    fn merging_never_replaces() {
-        let (ours, theirs) = (
-            json!({"version": 1, "profiles": {"a": {"type": "token", "provider": "p", "token": "t1"}}, "order": {"p": ["a"]}}),
-            json!({"version": 1, "profiles": {"a": {"type": "token", "provider": "p", "token": "t2"},
-                "b": {"type": "token", "provider": "p", "token": "t3"}}, "order": {"p": ["b"], "q": ["c"]}, "extra": 1}),
-        );
-        let other = StoreDocument::parse(&theirs.to_string()).unwrap();
-        let after = mended(&ours, |document| document.merge_missing(&other), &["b"]);
-        assert_eq!((&after["profiles"]["a"]["token"], &after["profiles"]["b"]["token"]), (&json!("t1"), &json!("t3")));
-        assert_eq!((&after["order"], &after["extra"]), (&json!({"p": ["a"], "q": ["c"]}), &json!(1)));
-    }
-}
+mod tests;

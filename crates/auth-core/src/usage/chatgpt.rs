@@ -76,8 +76,7 @@ impl UsageStats {
         let mut next = self.after_failure(reason, model, provider, policy, now);
         if !matches!(reason, FailureReason::Billing | FailureReason::AuthPermanent) {
             let end = now.as_f64() + length_ms.round();
-            let open = self.cooldown_until_ms.filter(|until| *until > now.as_f64());
-            next.cooldown_until_ms = Some(open.map_or(end, |open| open.max(end)));
+            next.cooldown_until_ms = Some(self.cooldown_until_ms.map_or(end, |until| until.max(end)));
         }
         next
     }
@@ -125,6 +124,8 @@ mod tests {
         let long = json!({"used_percent": 100.5, "reset_after_seconds": 999_999});
         let at = json!({"used_percent": 100, "reset_at": 1_800_000_600});
         let over = json!({"used_percent": 100, "reset_at": 1_700_000_000});
+        let ending = json!({"used_percent": 100, "reset_after_seconds": 0});
+        let endless = json!({"used_percent": 100, "reset_after_seconds": 1e308});
         let cases = [
             (&open, &none, 3600.0),
             (&long, &none, 14_400.0),
@@ -137,6 +138,8 @@ mod tests {
             (&at, &open, 300.0),
             (&over, &open, 30.0),
             (&open, &over, 30.0),
+            (&ending, &none, 30.0),
+            (&endless, &none, 30.0),
         ];
         for (primary, secondary, seconds) in cases {
             assert_eq!(limited(primary, secondary).to_bits(), f64::to_bits(seconds), "{primary} {secondary}");
@@ -156,6 +159,12 @@ mod tests {
         let open = UsageStats { cooldown_until_ms: Some(NOW.as_f64() + 60_000.0), ..UsageStats::default() };
         assert_eq!(fail(&open, 15_000.0).cooldown_until_ms, Some(NOW.as_f64() + 60_000.0));
         assert_eq!(fail(&open, 90_000.0).cooldown_until_ms, Some(NOW.as_f64() + 90_000.0));
+        let over = UsageStats { cooldown_until_ms: Some(NOW.as_f64() - 60_000.0), ..UsageStats::default() };
+        assert_eq!(fail(&over, 15_000.0).cooldown_until_ms, Some(NOW.as_f64() + 15_000.0));
+        // A disable has its own length, whatever was measured.
+        let reason = FailureReason::Billing;
+        let unpaid = UsageStats::default().after_measured_failure(reason, None, &provider, &policy, NOW, 15_000.0);
+        assert_eq!(unpaid, UsageStats::default().after_failure(reason, None, &provider, &policy, NOW));
     }
 
     #[test]
