@@ -157,15 +157,31 @@ mod tests {
             ("please /model p/m and go", select("p/m"), "please and go"),
             ("/two hi", select("two"), "hi"),
             ("hi /Two", select("two"), "hi"),
-            (
-                "/models p page=2 limit=500",
-                Some(Directive::Models(Some(ModelsPage { provider: "p".to_owned(), page: 2, limit: 100, all: false }))),
-                "",
-            ),
+            ("/two: hi", select("two"), "hi"),
+            ("ask /two:\nwhy", select("two"), "ask why"),
+            ("/models", Some(Directive::Models(None)), ""),
             ("/new p/m hello", Some(Directive::New("p/m hello".to_owned())), ""),
             ("/status", Some(Directive::SessionStatus), ""),
         ] {
             assert_eq!(said(message), Said { directive, rest: rest.to_owned() }, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_models_has_a_number_and_a_length() {
+        for (words, page, limit, all) in [
+            ("", 1, 20, false),
+            ("3", 3, 20, false),
+            ("page=2 limit=500", 2, 100, false),
+            ("limit=1", 1, 1, false),
+            ("page=0 limit=0", 1, 20, false),
+            ("page=x limit=-1 odd", 1, 20, false),
+            ("2 0", 2, 20, false),
+            ("all", 1, 100, true),
+            ("ALL limit=5", 1, 100, true),
+        ] {
+            let page = ModelsPage { provider: "p".to_owned(), page, limit, all };
+            assert_eq!(said(&format!("/models p {words}")).directive, Some(Directive::Models(Some(page))), "{words}");
         }
     }
 

@@ -92,6 +92,20 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_is_no_object_is_kept_but_never_a_session() {
+        let mut document = SessionDocument::parse(r#"{"a": {"sessionId": "1"}, "b": 7, "c": {}}"#).unwrap();
+        document.put("a", &document.get("c").unwrap());
+        let mut entry = SessionEntry::default();
+        entry.set("sessionId", "3".into());
+        document.put("c", &entry);
+        let entries: Vec<_> = document.entries().map(|(key, entry)| (key, entry.session_id().is_some())).collect();
+        assert_eq!(entries, [("a", false), ("c", true)]);
+        assert_eq!(document.keys().collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(document.to_text(), "{\n  \"a\": {},\n  \"b\": 7,\n  \"c\": {\"sessionId\":\"3\"}\n}\n");
+        assert_eq!(SessionDocument::default().to_text(), "{}\n");
+    }
+
+    #[test]
     fn what_is_no_object_is_refused() {
         for text in ["", "[]", "{", "null"] {
             assert!(SessionDocument::parse(text).is_err(), "{text}");

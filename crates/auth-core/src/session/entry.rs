@@ -184,10 +184,11 @@ impl SessionEntry {
         self.set("model", model.into());
         self.set("abortedLastRun", false.into());
         self.drop_all(&["liveModelSwitchPending"]);
-        let prompt = usage.input + usage.cache_read + usage.cache_write;
-        if prompt + usage.output == 0 {
+        if usage == TurnUsage::default() {
             return;
         }
+        // The numbers come from the provider and may be any.
+        let prompt = usage.input.saturating_add(usage.cache_read).saturating_add(usage.cache_write);
         for (name, value) in [
             ("inputTokens", usage.input),
             ("outputTokens", usage.output),
@@ -224,6 +225,88 @@ mod tests {
             Some(PinSource::Auto)
         );
         assert_eq!(source(json!({"authProfileOverride": " "})), None);
+    }
+
+    #[test]
+    fn a_session_names_its_transcript() {
+        let named = entry(json!({"sessionId": " s1 ", "sessionFile": " /t/s1.jsonl "}));
+        assert_eq!((named.session_id(), named.session_file()), (Some("s1"), Some("/t/s1.jsonl")));
+        let unnamed = entry(json!({"sessionId": 1, "sessionFile": " "}));
+        assert_eq!((unnamed.session_id(), unnamed.session_file()), (None, None));
+    }
+
+    #[test]
+    fn the_last_change_is_the_latest_one() {
+        for (stored, now, kept) in [
+            (json!(500), 400, json!(500)),
+            (json!(500), 600, json!(600)),
+            (json!(500.0), 500, json!(500.0)),
+            (Value::Null, 400, json!(400)),
+            (json!("500"), 400, json!(400)),
+        ] {
+            let mut entry = entry(json!({"updatedAt": stored}));
+            entry.touch(now);
+            assert_eq!(entry.fields()["updatedAt"], kept, "{stored} at {now}");
+        }
+    }
+
+    #[test]
+    fn a_model_without_a_provider_is_a_choice_and_a_provider_without_a_model_is_none() {
+        let chosen = |value: Value| {
+            let entry = entry(value);
+            entry.model_override().map(|(provider, model)| (provider.map(str::to_owned), model.to_owned()))
+        };
+        assert_eq!(chosen(json!({"modelOverride": "m"})), Some((None, "m".to_owned())));
+        assert_eq!(
+            chosen(json!({"modelOverride": "m", "providerOverride": "p"})),
+            Some((Some("p".to_owned()), "m".to_owned()))
+        );
+        assert_eq!(chosen(json!({"modelOverride": " ", "providerOverride": "p"})), None);
+        let mut entry = SessionEntry::default();
+        entry.set_model(Some(("p", "m")));
+        assert_eq!(entry.model_override(), Some((Some("p"), "m")));
+        entry.set_model(None);
+        assert_eq!(entry, SessionEntry::default());
+    }
+
+    #[test]
+    fn a_renewed_session_keeps_what_was_chosen() {
+        let mut session = entry(json!({
+            "sessionId": "s1", "sessionFile": "/t1", "providerOverride": "p", "modelOverride": "m",
+            "authProfileOverride": "p:a", "authProfileOverrideSource": "user", "model": "m", "modelProvider": "p",
+            "contextTokens": 9, "inputTokens": 1, "outputTokens": 1, "totalTokens": 1, "totalTokensFresh": true,
+            "cacheRead": 1, "cacheWrite": 1, "estimatedCostUsd": 0.1, "compactionCount": 2, "x": 1}));
+        session.renew("s2", "/t2");
+        assert_eq!(
+            session,
+            entry(json!({
+                "sessionId": "s2", "sessionFile": "/t2", "providerOverride": "p", "modelOverride": "m",
+                "authProfileOverride": "p:a", "authProfileOverrideSource": "user", "x": 1}))
+        );
+    }
+
+    #[test]
+    fn a_turn_is_noted_with_its_prompt_as_the_total() {
+        let noted = |input, output, cache_read, cache_write| {
+            let mut session = entry(json!({"liveModelSwitchPending": true, "abortedLastRun": true, "totalTokens": 7}));
+            session.answered("p", "m", TurnUsage { input, output, cache_read, cache_write });
+            assert_eq!(session.runtime_model(), Some(("p", "m")));
+            assert_eq!(session.fields()["abortedLastRun"], json!(false));
+            assert!(!session.fields().contains_key("liveModelSwitchPending"));
+            let names = ["inputTokens", "outputTokens", "cacheRead", "cacheWrite", "totalTokens"];
+            names.map(|name| session.fields().get(name).and_then(Value::as_u64))
+        };
+        for (usage, total) in [
+            ((5, 1, 20, 300), 325),
+            ((5, 5, 0, 0), 5),
+            ((0, 3, 0, 0), 0),
+            ((0, 0, 0, 4), 4),
+            ((u64::MAX, 1, u64::MAX, 1), u64::MAX),
+        ] {
+            let (input, output, read, write) = usage;
+            assert_eq!(noted(input, output, read, write), [input, output, read, write, total].map(Some), "{usage:?}");
+        }
+        assert_eq!(noted(0, 0, 0, 0), [None, None, None, None, Some(7)], "what the last one took stays");
     }
 
     #[test]

@@ -100,12 +100,20 @@ mod tests {
     }
 
     fn key(choice: SessionChoice<'_>, entries: &[(&str, &str, SessionEntry)]) -> Option<String> {
+        key_with(&SessionSettings::default(), choice, entries)
+    }
+
+    fn key_with(
+        settings: &SessionSettings,
+        choice: SessionChoice<'_>,
+        entries: &[(&str, &str, SessionEntry)],
+    ) -> Option<String> {
         let (main, ops) = (AgentId::main(), AgentId::normalise("ops"));
         let mut sessions = |agent: &AgentId| {
             let own = entries.iter().filter(|(owner, ..)| *owner == agent.as_str());
             own.map(|(_, key, entry)| ((*key).to_owned(), entry.clone())).collect()
         };
-        let (key, agent) = choose_key(choice, &SessionSettings::default(), &main, &[ops], &mut sessions)?;
+        let (key, agent) = choose_key(choice, settings, &main, &[ops], &mut sessions)?;
         Some(format!("{key} of {}", agent.as_str()))
     }
 
@@ -132,11 +140,44 @@ mod tests {
     }
 
     #[test]
+    fn the_freshest_of_several_equals_is_meant() {
+        let by_id = SessionChoice { session_id: Some("s1"), ..SessionChoice::default() };
+        let equals = [("main", "agent:main:old", entry("s1", 1)), ("main", "agent:main:new", entry("s1", 9))];
+        assert_eq!(key(by_id, &equals).as_deref(), Some("agent:main:new of main"));
+    }
+
+    #[test]
+    fn the_session_of_a_place_comes_before_others_with_the_same_id() {
+        let both = SessionChoice { to: Some("+1"), session_id: Some("s1"), ..SessionChoice::default() };
+        let explicit = ("main", "agent:main:explicit:s1", entry("s1", 9));
+        let held = [explicit.clone(), ("main", "agent:main:main", entry("s1", 1))];
+        assert_eq!(key(both, &held).as_deref(), Some("agent:main:main of main"));
+        let not_held = [explicit, ("main", "agent:main:main", entry("s2", 1))];
+        assert_eq!(key(both, &not_held).as_deref(), Some("agent:main:explicit:s1 of main"));
+        // Only the store of the default agent can hold the session of the place.
+        let elsewhere = [("ops", "agent:main:main", entry("s1", 1)), ("ops", "agent:ops:x:s1", entry("s1", 1))];
+        assert_eq!(key(both, &elsewhere).as_deref(), Some("agent:ops:x:s1 of ops"));
+        assert_eq!(key(both, &[]).as_deref(), Some("agent:main:main of main"));
+    }
+
+    #[test]
+    fn a_global_scope_has_one_session_for_every_place() {
+        let settings = SessionSettings { is_global: true, main_key: "home".to_owned(), ..SessionSettings::default() };
+        let ops = AgentId::normalise("ops");
+        let by_place = SessionChoice { to: Some("+1"), ..SessionChoice::default() };
+        assert_eq!(key_with(&settings, by_place, &[]).as_deref(), Some("global of main"));
+        let by_agent = SessionChoice { agent: Some(&ops), ..by_place };
+        assert_eq!(key_with(&settings, by_agent, &[]).as_deref(), Some("agent:ops:home of ops"));
+    }
+
+    #[test]
     fn a_day_and_a_rest_end_a_session() {
         let settings = SessionSettings { idle_minutes: 10, ..SessionSettings::default() };
         assert!(is_fresh(&entry("s", 1_000_000), &settings, 900_000, 1_500_000));
         assert!(!is_fresh(&entry("s", 800_000), &settings, 900_000, 1_000_000));
         assert!(!is_fresh(&entry("s", 1_000_000), &settings, 900_000, 1_700_000));
+        assert!(is_fresh(&entry("s", 900_000), &settings, 900_000, 1_500_000), "both bounds belong to it");
+        assert!(is_fresh(&entry("s", 900_000), &SessionSettings::default(), 900_000, i64::MAX), "no limit of rest");
         assert!(!is_fresh(&SessionEntry::default(), &settings, 0, 0));
     }
 }

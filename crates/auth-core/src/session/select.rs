@@ -38,7 +38,7 @@ impl KnownModels {
         }
         let mut all: Vec<ModelRef> = Vec::new();
         for provider in &config.providers {
-            for model in provider.models.iter().filter(|model| !model.id.is_empty()) {
+            for model in &provider.models {
                 if let Some(model) = ModelRef::parse(&format!("{}/{}", provider.id, model.id), DEFAULT_PROVIDER) {
                     add(&mut all, model);
                 }
@@ -187,13 +187,14 @@ pub fn select(
 ) -> Result<Selection, SelectError> {
     let (text, profile) = split_profile(argument, |id| store.get(&ProfileId::new(id)).is_some());
     let is_alias = |text: &str| !text.contains('/') && config.alias_target(text).is_some();
-    if text.is_empty() || (matches!(text, "status" | "list") && profile.is_some()) {
+    let word = text.to_ascii_lowercase();
+    if text.is_empty() || (matches!(word.as_str(), "status" | "list") && profile.is_some()) {
         return Err(SelectError::NoModel);
     }
     if text.chars().all(|c| c.is_ascii_digit()) && !is_alias(text) {
         return Err(SelectError::Numeric);
     }
-    let wants_default = matches!(text.to_ascii_lowercase().as_str(), "default" | "reset") && !is_alias(text);
+    let wants_default = matches!(word.as_str(), "default" | "reset") && !is_alias(text);
     let model = if wants_default {
         known.default.clone()
     } else {
@@ -283,46 +284,4 @@ pub fn model_label(model: &ModelRef, config: &Config) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::profile::Owner;
-    use serde_json::json;
-
-    fn chosen(argument: &str) -> Result<(String, Option<String>), String> {
-        let config = Config::from_value(&json!({"agents": {"defaults": {
-            "model": "mock/m1", "models": {"mock/m1": {}, "mock/m2": {"alias": "Two"}, "other/m2": {}}}}}));
-        let key = |provider: &str| json!({"type": "api_key", "provider": provider, "key": "sk-test-1"});
-        let store = json!({"version": 1, "profiles": {
-            "mock:a": key("mock"), "mock:me@x.org": key("mock"), "mock:a+b@x.org": key("mock"), "other:x": key("other")}});
-        let store = AuthProfiles::parse(&store.to_string(), Owner::Agent).unwrap();
-        let known = KnownModels::of(&config, &AgentId::main());
-        let selection = select(argument, &config, &known, &store).map_err(|error| error.to_string())?;
-        Ok((selection.answer(&config), selection.profile.map(|id| id.to_string())))
-    }
-
-    #[test]
-    fn models_and_profiles_are_found() {
-        assert_eq!(chosen("two@mock:a").unwrap().0, "Model set to Two (mock/m2).\nAuth profile set to mock:a.");
-        assert_eq!(chosen("mock/m2@mock:me@x.org").unwrap().1.as_deref(), Some("mock:me@x.org"));
-        assert_eq!(chosen("mock/m2@mock:a+b@x.org").unwrap().1.as_deref(), Some("mock:a+b@x.org"));
-        for text in ["mock/m1", "default", "reset"] {
-            assert_eq!(chosen(text).unwrap().0, "Model reset to default (mock/m1).");
-        }
-    }
-
-    #[test]
-    fn refusals_say_why_and_suggest() {
-        for (text, said) in [
-            ("3", "Numeric model selection is not supported in chat."),
-            ("other/m9", "Model \"other/m9\" is not allowed."),
-            ("mock/m2@mock:nosuch", "Auth profile \"mock:nosuch\" not found."),
-            ("mock/m2@other:x", "Auth profile \"other:x\" is for other, not mock."),
-            ("status@mock:a", "Auth profile override requires a model selection."),
-            ("x/", "Unrecognized model \"x/\"."),
-        ] {
-            let error = chosen(text).unwrap_err();
-            assert!(error.starts_with(said), "{text}: {error}");
-        }
-        assert!(chosen("mock/m22").unwrap_err().contains("Did you mean mock/m2"));
-    }
-}
+mod tests;

@@ -124,6 +124,8 @@ mod tests {
         let long = json!({"used_percent": 100.5, "reset_after_seconds": 999_999});
         let at = json!({"used_percent": 100, "reset_at": 1_800_000_600});
         let over = json!({"used_percent": 100, "reset_at": 1_700_000_000});
+        let ending = json!({"used_percent": 100, "reset_after_seconds": 0});
+        let endless = json!({"used_percent": 100, "reset_after_seconds": 1e308});
         let cases = [
             (&open, &none, 3600.0),
             (&long, &none, 14_400.0),
@@ -136,6 +138,8 @@ mod tests {
             (&at, &open, 300.0),
             (&over, &open, 30.0),
             (&open, &over, 30.0),
+            (&ending, &none, 30.0),
+            (&endless, &none, 30.0),
         ];
         for (primary, secondary, seconds) in cases {
             assert_eq!(limited(primary, secondary).to_bits(), f64::to_bits(seconds), "{primary} {secondary}");
@@ -162,6 +166,12 @@ mod tests {
             let plain = open.after_failure(reason, Some("m"), &provider, &policy, NOW);
             assert_eq!(open.after_measured_failure(reason, Some("m"), &provider, &policy, NOW, 90_000.0), plain);
         }
+        let over = UsageStats { cooldown_until_ms: Some(NOW.as_f64() - 60_000.0), ..UsageStats::default() };
+        assert_eq!(fail(&over, 15_000.0).cooldown_until_ms, Some(NOW.as_f64() + 15_000.0));
+        // A disable has its own length, whatever was measured.
+        let reason = FailureReason::Billing;
+        let unpaid = UsageStats::default().after_measured_failure(reason, None, &provider, &policy, NOW, 15_000.0);
+        assert_eq!(unpaid, UsageStats::default().after_failure(reason, None, &provider, &policy, NOW));
     }
 
     #[test]

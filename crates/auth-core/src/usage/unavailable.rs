@@ -81,6 +81,7 @@ mod tests {
             |usage: Value| asked(&usage, |store, ids| unavailable_reason(store, ids, NOW).map(FailureReason::as_str));
         assert_eq!(reason(json!({})), None);
         assert_eq!(reason(json!({"a": {"cooldownUntil": at(-1), "failureCounts": {"auth": 9}}})), None);
+        assert_eq!(reason(json!({"a": {"cooldownUntil": at(0)}})), None, "a window that ends now is over");
         assert_eq!(reason(json!({"a": {"cooldownUntil": at(9)}})), Some("unknown"));
         assert_eq!(
             reason(json!({"a": {"cooldownUntil": at(9), "failureCounts": {"nonsense": 3, "auth": 0}}})),
@@ -112,6 +113,34 @@ mod tests {
         let disabled = json!({"disabledUntil": at(9), "disabledReason": "auth_permanent"});
         assert_eq!(reason(json!({"a": count("timeout", 1001), "b": disabled})), Some("timeout"));
         assert_eq!(reason(json!({"a": count("timeout", 1000), "b": disabled})), Some("auth_permanent"));
+    }
+
+    #[test]
+    fn only_limits_of_the_very_model_count_together() {
+        let end = |a: Value, b: Value, model| {
+            let usage = json!({"a": a, "b": b});
+            asked(&usage, |store, ids| soonest_end(store, ids, model, NOW).map(|end| (end - NOW.as_f64()) / 1000.0))
+        };
+        let limit = |model: &str, seconds: i64| json!({"cooldownUntil": at(seconds), "cooldownReason": "rate_limit", "cooldownModel": model});
+        let unnamed = |seconds: i64| json!({"cooldownUntil": at(seconds), "cooldownReason": "rate_limit"});
+        let disabled = |mut stats: Value, seconds: i64| {
+            stats["disabledUntil"] = json!(at(seconds));
+            stats
+        };
+        for (a, b, model, seconds) in [
+            (limit("m1", 30), limit("m1", 50), Some("m1"), Some(50.0)),
+            (limit("m1", 30), limit("m1", 50), None, Some(30.0)),
+            (limit("m1", 30), limit("m2", 50), Some("m1"), Some(30.0)),
+            (unnamed(30), unnamed(50), Some("m1"), Some(30.0)),
+            (unnamed(30), unnamed(50), None, Some(30.0)),
+            // A disable concerns every model; when it is over, even just now, the limit is one of the model again.
+            (disabled(limit("m1", 30), 90), limit("m1", 50), Some("m1"), Some(50.0)),
+            (disabled(limit("m1", 30), 90), limit("m1", 50), Some("m2"), Some(90.0)),
+            (disabled(limit("m1", 60), 0), limit("m1", 50), Some("m1"), Some(60.0)),
+            (disabled(limit("m1", 60), 0), limit("m1", 50), Some("m2"), None),
+        ] {
+            assert_eq!(end(a.clone(), b.clone(), model), seconds, "{a} {b} {model:?}");
+        }
     }
 
     #[test]
