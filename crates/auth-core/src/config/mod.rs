@@ -8,6 +8,7 @@ mod view;
 
 pub use gateway::GatewaySettings;
 pub use schema::{ConfigIssue, validate};
+pub(crate) use template::without_escapes;
 pub use template::{MissingVariable, apply_env_block, env_block, holds_template, substitute, template_names};
 pub use view::{
     AgentEntry, AgentId, AllowedModel, Config, ConfigProfile, ModelSetting, ProviderConfig, ProviderModel, RequestAuth,

@@ -135,6 +135,11 @@ pub fn template_names(text: &str) -> Vec<String> {
     expand(text, &Environment::default()).1
 }
 
+/// The text with `${NAME}` for every `$${NAME}`; nothing is put in for a name.
+pub(crate) fn without_escapes(text: &str) -> String {
+    expand(text, &Environment::default()).0
+}
+
 /// Whether a text has a `${NAME}` in it.
 pub fn holds_template(text: &str) -> bool {
     text.match_indices('$').any(|(at, _)| template(&text[at + 1..]).is_some())

@@ -74,6 +74,27 @@ mod tests {
     }
 
     #[test]
+    fn names_and_values_have_their_form() {
+        for (line, read) in [
+            ("_A_1=x", Some(("_A_1", "x"))),
+            ("A B=x", None),
+            ("A-B=x", None),
+            ("=x", None),
+            ("\texport\tA=x=y", Some(("A", "x=y"))),
+            ("export=x", Some(("export", "x"))),
+            // One pair of equal quotes goes.
+            ("A='\"x\"'", Some(("A", "\"x\""))),
+            ("A=\"x'", Some(("A", "\"x'"))),
+            ("A=\"", Some(("A", "\""))),
+            ("A= ", None),
+        ] {
+            let found = env_lines(line);
+            let found = found.first().map(|line| (line.name.as_str(), line.value.reveal()));
+            assert_eq!(found, read, "{line:?}");
+        }
+    }
+
+    #[test]
     fn lines_go_and_the_rest_stays() {
         let goes = |name: &'static str| move |line: &EnvLine| line.name == name;
         for (text, name, left) in [

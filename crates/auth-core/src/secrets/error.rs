@@ -155,3 +155,88 @@ impl SecretError {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_checked_before_anything_is_asked() {
+        let exec = "Exec secret reference id must match";
+        for (source, id, words) in [
+            (RefSource::Env, " ", Some("Secret reference id is empty")),
+            (RefSource::Env, " lower_1 ", None),
+            (RefSource::Env, "sk-test-canary-00000001", Some("is not the name of an environment variable")),
+            (RefSource::File, "value", None),
+            (RefSource::File, "/a~1b", None),
+            (RefSource::File, "sk-test-canary-00000001", Some("absolute JSON pointers")),
+            (RefSource::Exec, "vault:a/b", None),
+            (RefSource::Exec, "a/../sk-test-canary-00000001", Some(exec)),
+        ] {
+            let reference = SecretRef { source, provider: "p".to_owned(), id: id.to_owned() };
+            let error = SecretError::check_id(&reference).err();
+            assert!(error.iter().all(|error| error.scope() == ErrorScope::Reference));
+            // An id that is none may be a secret in the wrong place.
+            let said = error.map(|error| error.to_string());
+            assert!(said.iter().all(|said| !said.contains("canary")), "{said:?}");
+            assert_eq!(said.is_some(), words.is_some(), "{id}");
+            assert!(said.unwrap_or_default().contains(words.unwrap_or_default()), "{id}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_provider_is_wrong_with_all_its_references() {
+        let (alias, id) = ("p".to_owned(), "i".to_owned());
+        let failed = |message: Option<&str>| SecretError::ExecFailed {
+            alias: alias.clone(),
+            id: id.clone(),
+            message: message.map(str::to_owned),
+        };
+        for (error, scope, words) in [
+            (
+                SecretError::TooManyRefs { alias: alias.clone(), limit: 3 },
+                ErrorScope::Provider,
+                "exceeded maxRefsPerProvider (3)",
+            ),
+            (
+                SecretError::BatchTooLarge { alias: alias.clone(), limit: 3 },
+                ErrorScope::Provider,
+                "exceeded maxBatchBytes (3)",
+            ),
+            (
+                SecretError::Exec { alias: alias.clone(), fault: "returned empty stdout".to_owned() },
+                ErrorScope::Provider,
+                "exec provider \"p\" returned empty stdout",
+            ),
+            (
+                SecretError::Path { label: "secrets.providers.p.path".to_owned(), fault: "is not readable".to_owned() },
+                ErrorScope::Provider,
+                "secrets.providers.p.path is not readable",
+            ),
+            (
+                SecretError::NotConfigured { alias: alias.clone(), reference: "env:p:A".to_owned() },
+                ErrorScope::Provider,
+                "\"p\" is not configured (ref: env:p:A)",
+            ),
+            (
+                SecretError::SourceMismatch { alias: alias.clone(), has: RefSource::File, wants: RefSource::Exec },
+                ErrorScope::Provider,
+                "has source \"file\" but ref requests \"exec\"",
+            ),
+            (SecretError::NotAllowlisted("A".to_owned()), ErrorScope::Reference, "\"A\" is not allowlisted"),
+            (SecretError::VariableMissing("A".to_owned()), ErrorScope::Reference, "\"A\" is missing or empty"),
+            (SecretError::SingleValueId(alias.clone()), ErrorScope::Reference, "expects ref id \"value\""),
+            (failed(Some("locked")), ErrorScope::Reference, "failed for id \"i\" (locked)"),
+            (failed(None), ErrorScope::Reference, "failed for id \"i\""),
+            (
+                SecretError::ExecMissing { alias: alias.clone(), id: id.clone() },
+                ErrorScope::Reference,
+                "response missing id \"i\"",
+            ),
+            (SecretError::NotAString("env:p:A".to_owned()), ErrorScope::Reference, "is not a non-empty string"),
+        ] {
+            let said = error.to_string();
+            assert!(error.scope() == scope && said.contains(words), "{said}");
+        }
+    }
+}

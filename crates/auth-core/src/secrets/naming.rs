@@ -7,6 +7,9 @@ use crate::provider::ProviderId;
 use crate::secret::{Fingerprint, Secret};
 use crate::secret_ref::is_env_id;
 
+/// The most that one part gives to the name of a variable, which may have 128 characters, in characters.
+const MAX_WORD: usize = 36;
+
 /// Gives names, one to each secret: equal secrets share one, different ones never do.
 #[derive(Debug, Default)]
 pub struct Naming {
@@ -97,7 +100,7 @@ fn word(text: &str) -> String {
             out.push('_');
         }
     }
-    out.trim_matches('_').to_owned()
+    out.trim_matches('_').chars().take(MAX_WORD).collect()
 }
 
 /// A text as a segment of an id.
@@ -115,6 +118,7 @@ mod tests {
     use crate::credential::CredentialKind;
     use crate::profile::ProfileId;
     use crate::secret_ref::is_exec_id;
+    use crate::secrets::target_of;
     use proptest::prelude::*;
 
     fn profile(id: &str) -> PlanPlace {
@@ -146,13 +150,65 @@ mod tests {
         assert_eq!(id("openai:default", "b"), "openai/default-2");
     }
 
+    /// A place in the config, by the steps below its provider.
+    fn config(provider: &str, below: &[&str]) -> PlanPlace {
+        let path: Vec<String> =
+            ["models", "providers", provider].iter().chain(below).map(|step| (*step).to_owned()).collect();
+        PlanPlace::Config { target: target_of(&path).unwrap(), path, provider: provider.to_owned() }
+    }
+
+    #[test]
+    fn places_of_the_config_are_named_after_what_they_are() {
+        // The name; the one for another secret at the same place; the id.
+        for (provider, below, name, longer, id) in [
+            ("openai", &["apiKey"][..], "OPENAI_API_KEY", "OPENAI_API_KEY_CONFIG", "openai/config"),
+            ("my-lab", &["apiKey"], "MY_LAB_API_KEY", "MY_LAB_API_KEY_CONFIG", "my-lab/config"),
+            ("openai", &["headers", "X--Auth"], "OPENAI_X_AUTH", "OPENAI_X_AUTH_X_AUTH", "openai/X--Auth"),
+            ("7up", &["request", "auth", "token"], "KEY_7UP_TOKEN", "KEY_7UP_TOKEN_TOKEN", "7up/token"),
+            ("_x y_", &["request", "tls", "key"], "X_Y_KEY", "X_Y_KEY_KEY", "x-y_/key"),
+        ] {
+            let place = config(provider, below);
+            let mut naming = Naming::default();
+            assert_eq!(naming.variable(&place, provider, &Secret::new("a"), |_| None), name);
+            assert_eq!(naming.variable(&place, provider, &Secret::new("b"), |_| None), longer);
+            assert_eq!(Naming::default().id(&place, provider, &Secret::new("a"), |_| None), id);
+        }
+        let name = Naming::default().id(&profile("no-colon"), "...", &Secret::new("a"), |_| None);
+        assert_eq!(name, "default/no-colon");
+    }
+
+    #[test]
+    fn names_in_use_are_used_for_the_same_secret_only() {
+        let (a, b, c) = (Secret::new("a"), Secret::new("b"), Secret::new("c"));
+        let place = profile("openai:work");
+        let mut naming = Naming::default();
+        naming.reserve("OPENAI_API_KEY", &a);
+        naming.reserve("MINE", &b);
+        assert_eq!(naming.variable(&place, "openai", &c, |_| None), "OPENAI_API_KEY_WORK");
+        assert_eq!(naming.variable(&place, "openai", &b, |_| None), "MINE");
+        // What stands at the new place already: the same secret, or another one.
+        for (held, variable, id) in
+            [("a", "OPENAI_API_KEY", "openai/work"), ("b", "OPENAI_API_KEY_WORK", "openai/work-2")]
+        {
+            let now = |name: &str| matches!(name, "OPENAI_API_KEY" | "openai/work").then(|| Secret::new(held));
+            assert_eq!(Naming::default().variable(&place, "openai", &a, now), variable);
+            assert_eq!(Naming::default().id(&place, "openai", &a, now), id);
+        }
+    }
+
     proptest! {
         #[test]
-        fn names_are_names(provider in "\\PC{0,20}", id in "\\PC{1,20}") {
+        fn names_are_names(provider in "\\PC{0,20}|[a-z-]{100,160}", id in "\\PC{1,20}|[a-z:-]{100,160}") {
             let mut naming = Naming::default();
-            prop_assert!(is_env_id(&naming.variable(&profile(&id), &provider, &Secret::new("a"), |_| None)));
+            for secret in ["a", "b", "c"] {
+                let name = naming.variable(&profile(&id), &provider, &Secret::new(secret), |_| None);
+                prop_assert!(is_env_id(&name), "{}", name);
+            }
             let mut naming = Naming::default();
-            prop_assert!(is_exec_id(&naming.id(&profile(&id), &provider, &Secret::new("a"), |_| None)));
+            for secret in ["a", "b"] {
+                let name = naming.id(&profile(&id), &provider, &Secret::new(secret), |_| None);
+                prop_assert!(is_exec_id(&name), "{}", name);
+            }
         }
     }
 }

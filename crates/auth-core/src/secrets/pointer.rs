@@ -125,6 +125,9 @@ mod tests {
             ("/a/x", "segment \"x\" does not exist"),
             ("/a/b~1c/1abc", "segment \"1abc\" does not exist"),
             ("/a/b~1c/-1", "does not exist"),
+            ("/a/b~1c/+1", "segment \"+1\" does not exist"),
+            ("/a/b~1c/", "segment \"\" does not exist"),
+            ("/a/x\n\u{7f}y", "segment \"xy\" does not exist"),
             ("/a/b~1c/7", "segment \"7\" is out of bounds"),
             ("/a/b~1c/99999999999999999999999", "is out of bounds"),
             ("/n/0", "does not exist"),
@@ -132,6 +135,15 @@ mod tests {
             let error = at(&document, pointer).unwrap_err();
             assert!(error.contains(words), "{pointer}: {error}");
         }
+    }
+
+    #[test]
+    fn texts_are_wiped_and_never_printed() {
+        let mut document = json!({"a": "sk-test-canary-1", "b": ["sk-test-canary-2", {"c": "x"}], "n": 1, "t": true});
+        wipe_json(&mut document);
+        assert_eq!(document, json!({"a": "", "b": ["", {"c": ""}], "n": 1, "t": true}));
+        let document = SecretJson::parse("\u{feff}{\"a\": \"sk-test-canary-1\"}").unwrap();
+        assert_eq!(format!("{document:?}"), "SecretJson(…)");
     }
 
     #[test]

@@ -7,8 +7,7 @@ use serde_json::{Map, Value};
 
 use super::plan::{Plan, PlanPlace};
 use super::target::config_secrets;
-use crate::config::AgentId;
-use crate::config::template_names;
+use crate::config::{AgentId, template_names, without_escapes};
 use crate::credential::CredentialKind;
 use crate::profile::ProfileId;
 use crate::provider::{ProviderId, is_env_name_marker, is_marker};
@@ -62,9 +61,10 @@ fn same_secret(text: &str, wanted: Option<&str>) -> Result<(), String> {
     Err(format!("holds another secret ({has}) than when the plan was made ({wanted}); make a new plan"))
 }
 
-/// A text of the config as it is meant: `$${NAME}` stands for `${NAME}`.
+/// A text of the config as it is meant: `$${NAME}` stands for `${NAME}`. What is no name, such as `$${` in a password,
+/// stands for itself.
 pub fn unescaped(text: &str) -> String {
-    text.replace("$${", "${")
+    without_escapes(text)
 }
 
 /// Every variable that a config document asks for, whatever for: `${NAME}`, references, names that stand for their
@@ -265,136 +265,4 @@ pub fn holds_secret(text: &str, secrets: &[Secret]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    fn plan(targets: &Value, more: Value) -> Plan {
-        let mut root = json!({"version": 1, "protocolVersion": 1, "targets": targets});
-        if let (Some(root), Value::Object(more)) = (root.as_object_mut(), more) {
-            root.extend(more);
-        }
-        Plan::from_value(&root).unwrap()
-    }
-
-    fn key_of(provider: &str) -> Value {
-        json!({"type": "models.providers.apiKey", "path": format!("models.providers.{provider}.apiKey"),
-            "ref": {"source": "env", "provider": "default", "id": "A_KEY"}})
-    }
-
-    fn profile(id: &str, provider: Option<&str>) -> Value {
-        let mut target = json!({"type": "auth-profiles.api_key.key", "path": format!("profiles.{id}.key"), "agentId": "main",
-            "ref": {"source": "env", "provider": "default", "id": "A_KEY"}});
-        if let Some(provider) = provider {
-            target["authProfileProvider"] = json!(provider);
-        }
-        target
-    }
-
-    #[test]
-    fn references_take_the_place_of_keys() {
-        let config = json!({"models": {"providers": {"acme": {"apiKey": " sk-test-old ", "baseUrl": "x"}}}, "secrets": {"providers": {"old": {"source": "env"}}}});
-        let plan = plan(
-            &json!([key_of("acme")]),
-            json!({"providerDeletes": ["old"], "providerUpserts": {"v": {"source": "env"}}}),
-        );
-        let done = project_config(&config, &plan).unwrap();
-        assert_eq!(done.document["models"]["providers"]["acme"]["apiKey"]["id"], "A_KEY");
-        assert_eq!(done.document["secrets"], json!({"providers": {"v": {"source": "env"}}}));
-        assert_eq!((done.replaced[0].reveal(), done.providers[0].as_str()), ("sk-test-old", "acme"));
-        // Once more changes nothing, and a reference is no secret to clean up.
-        let again = project_config(&done.document, &plan).unwrap();
-        assert!(again.document == done.document && again.replaced.is_empty());
-    }
-
-    #[test]
-    fn targets_need_their_provider_and_objects_on_the_way() {
-        let known = json!({"models": {"providers": {"acme": {"headers": "text"}}}});
-        let error = project_config(&known, &plan(&json!([key_of("other")]), json!({}))).unwrap_err();
-        assert!(error.contains("models.providers.other is not defined"), "{error}");
-        let header = json!([{"type": "models.providers.headers", "path": "models.providers.acme.headers.X", "ref": key_of("a")["ref"]}]);
-        assert!(
-            project_config(&known, &plan(&header, json!({})))
-                .unwrap_err()
-                .contains("Invalid path shape at models.providers.acme.headers")
-        );
-        let removed = json!({"secrets": {"providers": {"v": {"source": "env"}}}, "x": 1});
-        let plan = plan(&json!([]), json!({"providerDeletes": ["v"]}));
-        assert_eq!(project_config(&removed, &plan).unwrap().document, json!({"x": 1}));
-    }
-
-    #[test]
-    fn stores_get_references_and_lose_what_a_provider_key_makes_superfluous() {
-        let text = r#"{"version":1,"profiles":{"acme:a":{"type":"api_key","provider":"acme","key":"sk-test-a","email":"e"},
-            "acme:b":{"type":"token","provider":"ACME","token":"tok-test-b"},"acme:o":{"type":"oauth","provider":"acme","access":"x"},
-            "acme:r":{"type":"api_key","provider":"acme","keyRef":{"source":"env","id":"R"}},"beta:a":{"type":"api_key","provider":"beta","key":"sk-test-c"}}}"#;
-        let mut store = StoreDocument::parse(text).unwrap();
-        let plan = plan(&json!([profile("acme:a", None), profile("new:x", Some("new"))]), json!({}));
-        let done = project_store(&mut store, &plan, &[AgentId::main()], &[ProviderId::normalise("acme")]).unwrap();
-        let touched: Vec<&ProfileId> = done.touched.iter().collect();
-        let after: Value = serde_json::from_str(&store.to_text(&touched).unwrap()).unwrap();
-        let reference = json!({"source": "env", "provider": "default", "id": "A_KEY"});
-        assert_eq!(
-            after["profiles"],
-            json!({"acme:a": {"type": "api_key", "provider": "acme", "email": "e", "keyRef": reference},
-                "acme:b": {"type": "token", "provider": "ACME"}, "acme:o": {"type": "oauth", "provider": "acme", "access": "x"},
-                "acme:r": {"type": "api_key", "provider": "acme"}, "beta:a": {"type": "api_key", "provider": "beta", "key": "sk-test-c"},
-                "new:x": {"type": "api_key", "provider": "new", "keyRef": reference}})
-        );
-        assert_eq!(done.replaced.iter().map(Secret::reveal).collect::<Vec<_>>(), ["sk-test-a", "tok-test-b"]);
-        assert_eq!((done.emptied_refs[0].as_str(), done.logins[0].as_str()), ("acme:r", "acme:o"));
-    }
-
-    #[test]
-    fn targets_must_fit_their_profile() {
-        let text =
-            r#"{"profiles":{"a":{"type":"token","provider":"p","token":"t"},"o":{"type":"oauth","provider":"p"}}}"#;
-        for (target, words) in [
-            (profile("a", None), "type mismatch"),
-            (profile("o", None), "type mismatch"),
-            (profile("missing", None), "without authProfileProvider"),
-        ] {
-            let mut store = StoreDocument::parse(text).unwrap();
-            let error =
-                project_store(&mut store, &plan(&json!([target]), json!({})), &[AgentId::main()], &[]).unwrap_err();
-            assert!(error.to_string().contains(words), "{error}");
-        }
-    }
-
-    #[test]
-    fn legacy_keys_go_only_when_they_were_moved() {
-        let document = json!({"acme": {"type": "api_key", "key": "k1"}, "zeta": {"type": "api_key", "key": "only-here"},
-            "twin": {"type": "api_key", "key": "sk-test-moved"}, "o": {"type": "oauth", "access": "a"}});
-        let done = project_legacy(&document, &[ProviderId::normalise("acme")], &[Secret::new("sk-test-moved")]);
-        assert_eq!(
-            done.document,
-            Some(json!({"zeta": {"type": "api_key", "key": "only-here"}, "o": {"type": "oauth", "access": "a"}}))
-        );
-        assert_eq!(done.kept, ["zeta"]);
-        assert!(project_legacy(&json!([]), &[], &[]).document.is_none());
-    }
-
-    #[test]
-    fn secrets_are_found_as_json_writes_them() {
-        let secrets = [Secret::new("sk-test-\"quoted\""), Secret::new("tiny")];
-        assert!(holds_secret(r#"{"a": "sk-test-\"quoted\""}"#, &secrets) && holds_secret("k: 'tiny'", &secrets));
-        assert!(!holds_secret("destiny", &secrets));
-    }
-
-    proptest! {
-        #[test]
-        fn a_plan_applied_twice_is_a_plan_applied_once(
-            keys in proptest::collection::btree_map("[a-c]", proptest::option::of("[a-z]{1,6}"), 1..4),
-            targets in proptest::collection::vec("[a-d]", 0..4),
-        ) {
-            let config = json!({"models": {"providers": keys.iter().map(|(id, key)| (id.clone(), json!({"baseUrl": "x", "apiKey": key.clone().unwrap_or_default()}))).collect::<Map<_, _>>()}});
-            let plan = plan(&targets.iter().map(|id| key_of(id)).collect::<Value>(), json!({}));
-            if let Ok(once) = project_config(&config, &plan) {
-                let twice = project_config(&once.document, &plan).unwrap();
-                prop_assert_eq!(&twice.document, &once.document);
-                prop_assert!(twice.replaced.is_empty());
-            }
-        }
-    }
-}
+mod tests;

@@ -54,18 +54,18 @@ fn cover_runs(text: &[char], secret: &str, covered: &mut [bool]) {
 
 /// Marks what stands between two marked stretches of one word: a secret that was written otherwise at a few places.
 fn cover_gaps(text: &[char], covered: &mut [bool]) {
-    let mut last = None;
+    let mut end = None;
     for at in 0..text.len() {
         if !covered[at] {
             continue;
         }
-        if let Some(last) = last
-            && at - last - 1 < RUN
-            && !text[last + 1..at].iter().any(|c| c.is_whitespace())
-        {
-            covered[last + 1..at].fill(true);
+        if let Some(end) = end {
+            let gap = end..at;
+            if gap.len() < RUN && !text[gap.clone()].iter().any(|c| c.is_whitespace()) {
+                covered[gap].fill(true);
+            }
         }
-        last = Some(at);
+        end = Some(at + 1);
     }
 }
 
@@ -99,14 +99,15 @@ const NAMES: &[&str] = &[
 ];
 
 fn without_lookalikes(text: &str) -> String {
-    let is_key_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '/' | '=' | '~');
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     let mut announced = Announced::No;
     // The word before, when only a blank lies between: `API key: …` is a name of two words.
     let mut before = "";
     while let Some(first) = rest.chars().next() {
-        if !is_key_char(first) {
+        let links = matches!(first, ':' | '=') && announced != Announced::No;
+        let starts_value = announced == Announced::Value && !ends_value(first);
+        if links || !(starts_value || is_key_char(first)) {
             announced = announced.after(first);
             if first != ' ' {
                 before = "";
@@ -115,47 +116,57 @@ fn without_lookalikes(text: &str) -> String {
             rest = &rest[first.len_utf8()..];
             continue;
         }
-        let end = rest.find(|c| !is_key_char(c)).unwrap_or(rest.len());
-        let (word, after) = rest.split_at(end);
-        rest = after;
-        if word == "=" && announced != Announced::No {
-            announced = Announced::Value;
-            out.push_str(word);
+        let word = up_to(rest, |c| !is_key_char(c));
+        // `name=value` is one word here.
+        if let Some((name, _)) = word.split_once('=')
+            && is_name(name)
+        {
+            out.push_str(name);
+            rest = &rest[name.len()..];
+            announced = Announced::Name;
             continue;
         }
-        // `name=value` is one word here.
-        let (name, value) = match word.split_once('=') {
-            Some((name, value)) if !value.is_empty() && is_name(name) => (Some(name), value),
-            _ => (None, word),
-        };
-        if let Some(name) = name {
-            out.push_str(name);
-            out.push('=');
-        }
-        let scheme = value.eq_ignore_ascii_case("bearer") || value.eq_ignore_ascii_case("basic");
-        if (name.is_some() || announced == Announced::Value) && !scheme {
+        let scheme = word.eq_ignore_ascii_case("bearer") || word.eq_ignore_ascii_case("basic");
+        if announced == Announced::Value && !scheme {
+            // All of it: what is no part of a usual key may well be part of a password or of an escape.
+            rest = &rest[up_to(rest, ends_value).len()..];
             out.push_str(REMOVED);
             announced = Announced::No;
         } else {
-            out.push_str(&without_prefixed(value));
+            rest = &rest[word.len()..];
+            out.push_str(&without_prefixed(word));
             announced = if scheme {
                 Announced::Value
-            } else if is_name(value) || is_name(&format!("{before}{value}")) {
+            } else if is_name(word) || is_name(&format!("{before}{word}")) {
                 Announced::Name
             } else {
                 Announced::No
             };
         }
-        before = if value.eq_ignore_ascii_case("api") { value } else { "" };
+        before = if word.eq_ignore_ascii_case("api") { word } else { "" };
     }
     out
+}
+
+fn is_key_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '/' | '=' | '~')
+}
+
+/// Whether the value of a name cannot go on with this character.
+fn ends_value(c: char) -> bool {
+    const ENDS: &str = "\"'`\\,;&|<>()[]{}";
+    c.is_whitespace() || ENDS.contains(c)
+}
+
+fn up_to(text: &str, is_end: impl Fn(char) -> bool) -> &str {
+    text.find(is_end).map_or(text, |end| &text[..end])
 }
 
 /// Whether the next word is a secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Announced {
     No,
-    /// A name came; a `:` or `=` makes the next word its value.
+    /// A name came; a `:` or `=` makes what follows its value.
     Name,
     Value,
 }
@@ -163,8 +174,9 @@ enum Announced {
 impl Announced {
     fn after(self, c: char) -> Self {
         match (self, c) {
-            (Self::Name | Self::Value, ':') => Self::Value,
-            (Self::Name | Self::Value, ' ' | '"' | '\'' | '`') => self,
+            (Self::Name | Self::Value, ':' | '=') => Self::Value,
+            (Self::Name | Self::Value, '"' | '\'' | '`' | '\\') => self,
+            (Self::Name | Self::Value, c) if c.is_whitespace() => self,
             _ => Self::No,
         }
     }
@@ -176,15 +188,16 @@ fn is_name(word: &str) -> bool {
 }
 
 fn without_prefixed(word: &str) -> String {
-    for (prefix, least) in PREFIXES {
-        if let Some(at) = word.find(prefix)
-            && word.len() - at - prefix.len() >= *least
-            && !word[..at].ends_with(|c: char| c.is_ascii_alphanumeric())
-        {
-            return format!("{}{REMOVED}", &word[..at]);
-        }
+    let keys = PREFIXES.iter().flat_map(|(prefix, least)| {
+        word.match_indices(prefix).map(|(at, _)| word.split_at(at)).filter(|(before, key)| {
+            key[prefix.len()..].len() >= *least && !before.ends_with(|c: char| c.is_ascii_alphanumeric())
+        })
+    });
+    // The first of them: a key of another kind may stand before the one that is found first.
+    match keys.map(|(before, _)| before).min_by_key(|before| before.len()) {
+        Some(before) => format!("{before}{REMOVED}"),
+        None => word.to_owned(),
     }
-    word.to_owned()
 }
 
 #[cfg(test)]
@@ -204,9 +217,74 @@ mod tests {
             ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
             ("\"access_token\": \"zzz\"", "\"access_token\": \"***\""),
             ("bad key AIzaSyD-1234567", "bad key ***"),
+            ("secret =xyz, password= hunter2, token == \"abc\"", "secret =***, password= ***, token == \"***\""),
+            ("password: p@ss%w0rd! and more", "password: *** and more"),
+            ("token: %2Babc&n=1 api_key=abc%2Bd/e%3D&x=1", "token: ***&n=1 api_key=***&x=1"),
+            (r#"{\"access_token\":\"zzz\",\"n\":1}"#, r#"{\"access_token\":\"***\",\"n\":1}"#),
+            ("token:\u{a0}abc", "token:\u{a0}***"),
+            (
+                "authorization: token=abc authorization: basic dXNlcg==",
+                "authorization: token=*** authorization: basic ***",
+            ),
+            ("password: Bearer: abc", "password: Bearer: ***"),
+            ("token: <missing> abc, a: b = c, n=1", "token: <missing> abc, a: b = c, n=1"),
+            ("my-api_key: a X-Auth-Token: b tokens: c", "my-api_key: *** X-Auth-Token: *** tokens: c"),
+            ("API\nkey: abc api  key: abc api-key: abc", "API key: *** api  key: *** api-key: ***"),
+            ("apis key: abc key: abc", "apis key: abc key: abc"),
             ("max tokens 100, short", "max tokens 100, short"),
             ("risk-free basket", "risk-free basket"),
             ("two\nlines\u{1b}[31m", "two lines [31m"),
+        ] {
+            assert_eq!(redactor.redact(text), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn beginnings_of_keys_need_a_key_after_them_and_no_word_before() {
+        let redact = |text: &str| Redactor::default().redact(text);
+        for (prefix, least) in PREFIXES {
+            let enough = format!("{prefix}{}", "a".repeat(*least));
+            for before in ["", "x=", "(", "a-"] {
+                assert_eq!(redact(&format!("{before}{enough}")), format!("{before}***"));
+            }
+            for harmless in [format!("x{enough}"), format!("7{enough}"), enough[..enough.len() - 1].to_owned()] {
+                assert_eq!(redact(&harmless), harmless);
+            }
+        }
+        // Not only the first one of a kind, and not only one kind.
+        assert_eq!(redact("task-sk-abcdefgh"), "task-***");
+        assert_eq!(redact("ghp_abcdefgh/sk-abcdefgh"), "***");
+    }
+
+    #[test]
+    fn names_of_values_are_short() {
+        for (length, shown) in [(39, "***"), (40, "abc")] {
+            for end in ["apikey", "Token"] {
+                let name = format!("{}{end}", "x".repeat(length - end.len()));
+                assert_eq!(Redactor::default().redact(&format!("{name}: abc")), format!("{name}: {shown}"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_redactor_learns_more() {
+        let redactor = Redactor::of([Secret::new("correct-horse")]).with([Secret::new(" battery-staple ")]);
+        assert_eq!(redactor.redact("correct-horse, battery-staple"), "***, ***");
+        assert!(!format!("{redactor:?}").contains("horse"));
+    }
+
+    #[test]
+    fn a_known_secret_goes_with_what_was_changed_in_its_midst() {
+        let redactor = Redactor::of([Secret::new("correct horse/battery-staple")]);
+        for (text, shown) in [
+            // Up to seven other characters, and no blank.
+            ("correct 1234567orse/battery", "***"),
+            ("correct 12345678orse/battery", "***12345678***"),
+            ("correct 123 567orse/battery", "***123 567***"),
+            // Less than eight characters of it tell nothing.
+            ("correct1234567orse/bat", "correct1234567***"),
+            ("horse batter", "horse batter"),
+            ("a battery-staple", "a ***"),
         ] {
             assert_eq!(redactor.redact(text), shown, "{text}");
         }

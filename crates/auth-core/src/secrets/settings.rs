@@ -277,7 +277,67 @@ mod tests {
         assert_eq!((file.max_bytes, file.timeout_ms, file.mode), (1, TIMEOUT_MS, FileMode::Json));
         let Some(ProviderSettings::Exec(exec)) = secrets.providers.get("e") else { panic!("no exec provider") };
         assert_eq!((exec.timeout_ms, exec.no_output_timeout_ms, exec.json_only), (700, 700, true));
-        assert!(!format!("{secrets:?}").contains("canary"));
+        let shown = format!("{exec:?}");
+        assert!(shown.contains("/bin/v") && !shown.contains("canary") && !format!("{secrets:?}").contains("canary"));
+    }
+
+    #[test]
+    fn every_setting_is_read() {
+        let read = |entry: Value| ProviderSettings::from_value(&entry).unwrap();
+        let ProviderSettings::File(file) = read(json!({"source": "file", "path": "~/k", "mode": "singleValue",
+            "timeoutMs": 6, "maxBytes": 7, "allowInsecurePath": true}))
+        else {
+            panic!("no file provider")
+        };
+        let wanted = FileProvider {
+            path: "~/k".to_owned(),
+            mode: FileMode::SingleValue,
+            timeout_ms: 6,
+            max_bytes: 7,
+            allow_insecure_path: true,
+        };
+        assert_eq!(file, wanted);
+        let ProviderSettings::Exec(exec) =
+            read(json!({"source": "exec", "command": "/bin/v", "args": ["-k", "a b", 7],
+            "timeoutMs": 6, "noOutputTimeoutMs": 5, "maxOutputBytes": 8, "jsonOnly": false, "env": {"A": "1", "B": 2},
+            "passEnv": ["HOME"], "trustedDirs": ["/bin"], "allowInsecurePath": true, "allowSymlinkCommand": true}))
+        else {
+            panic!("no exec provider")
+        };
+        assert_eq!(
+            (exec.command.as_str(), exec.args, exec.pass_env),
+            ("/bin/v", vec!["-k".to_owned(), "a b".to_owned()], vec!["HOME".to_owned()])
+        );
+        assert_eq!(
+            (exec.timeout_ms, exec.no_output_timeout_ms, exec.max_output_bytes, exec.json_only),
+            (6, 5, 8, false)
+        );
+        assert_eq!(
+            exec.env.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect::<Vec<_>>(),
+            [("A", "1")]
+        );
+        assert_eq!(
+            (exec.trusted_dirs, exec.allow_insecure_path, exec.allow_symlink_command),
+            (vec!["/bin".to_owned()], true, true)
+        );
+        // What is not said is the strict choice.
+        let ProviderSettings::Exec(exec) = read(json!({"source": "exec"})) else { panic!("no exec provider") };
+        assert!(exec.command.is_empty() && exec.args.is_empty() && exec.env.is_empty() && exec.trusted_dirs.is_empty());
+        assert_eq!((exec.timeout_ms, exec.no_output_timeout_ms, exec.max_output_bytes), (5_000, 5_000, 1_048_576));
+        assert!(exec.json_only && !exec.allow_insecure_path && !exec.allow_symlink_command);
+        let ProviderSettings::File(file) = read(json!({"source": "file"})) else { panic!("no file provider") };
+        assert!(!file.allow_insecure_path && file.max_bytes == 1_048_576);
+        let block = json!({"defaults": {"env": "e", "file": "f", "exec": "x"},
+            "resolution": {"maxProviderConcurrency": 2, "maxRefsPerProvider": 3.7, "maxBatchBytes": 1e300}});
+        let secrets = SecretsConfig::from_value(Some(&block));
+        assert_eq!(
+            (secrets.max_provider_concurrency, secrets.max_refs_per_provider, secrets.max_batch_bytes),
+            (2, 3, u64::MAX)
+        );
+        assert_eq!(
+            [RefSource::Env, RefSource::File, RefSource::Exec].map(|source| secrets.defaults.alias(source)),
+            ["e", "f", "x"]
+        );
     }
 
     #[test]
@@ -297,5 +357,45 @@ mod tests {
         assert!(ask("locked", "not a name").unwrap_err().contains("is not the name"));
         assert_eq!(secrets.env_alias(), "locked");
         assert_eq!(SecretsConfig::default().env_alias(), "default");
+    }
+
+    #[test]
+    fn variables_have_a_provider_without_one_in_the_config() {
+        let env = Environment::from_process([("A".to_owned(), " 1 ".to_owned()), ("B".to_owned(), " ".to_owned())]);
+        let ask = |block: &Value, source: RefSource, alias: &str, id: &str| {
+            let reference = SecretRef { source, provider: alias.to_owned(), id: id.to_owned() };
+            let secrets = SecretsConfig::from_value(Some(block));
+            let provider = secrets.provider_of(&reference).map(|found| found.is_some()).map_err(|e| e.to_string());
+            (provider, secrets.env_secret(&reference, &env).map(|s| s.reveal().to_owned()).map_err(|e| e.to_string()))
+        };
+        let missing = |alias: &str| format!("Secret provider \"{alias}\" is not configured (ref: env:{alias}:A)");
+        // Under its alias, whatever that is, and under no other.
+        for (block, alias, other) in
+            [(json!({}), "default", "mine"), (json!({"defaults": {"env": "mine"}}), "mine", "default")]
+        {
+            assert_eq!(ask(&block, RefSource::Env, alias, "A"), (Ok(false), Ok(" 1 ".to_owned())));
+            assert_eq!(ask(&block, RefSource::Env, other, "A"), (Err(missing(other)), Err(missing(other))));
+        }
+        let unset = |name: &str| format!("Environment variable \"{name}\" is missing or empty");
+        for name in ["B", "C"] {
+            assert_eq!(ask(&json!({}), RefSource::Env, "default", name).1, Err(unset(name)));
+        }
+        let open = json!({"providers": {"open": {"source": "env"}, "f": {"source": "file", "path": "/k"}}});
+        assert_eq!(ask(&open, RefSource::Env, "open", "A"), (Ok(true), Ok(" 1 ".to_owned())));
+        assert_eq!(ask(&open, RefSource::File, "f", "/a").0, Ok(true));
+        // Files and programs have none.
+        assert!(ask(&json!({}), RefSource::Exec, "default", "a").0.unwrap_err().contains("is not configured"));
+    }
+
+    #[test]
+    fn new_references_to_variables_take_the_alias_in_force() {
+        for (block, alias) in [
+            (json!({}), "default"),
+            (json!({"providers": {"f": {"source": "file", "path": "/k"}}}), "default"),
+            (json!({"providers": {"f": {"source": "file"}, "e": {"source": "env"}, "g": {"source": "env"}}}), "e"),
+            (json!({"providers": {"e": {"source": "env"}}, "defaults": {"env": "set"}}), "set"),
+        ] {
+            assert_eq!(SecretsConfig::from_value(Some(&block)).env_alias(), alias, "{block}");
+        }
     }
 }

@@ -281,6 +281,24 @@ mod tests {
             is_config_target(&["models", "providers", "x.y", "apiKey"])
                 && !is_config_target(&["gateway", "auth", "token"])
         );
+        for path in
+            [&["models", "mode"][..], &["models", "providers", "x", "apiKey", "id"], &["models", "providers", "x"]]
+        {
+            assert!(!is_config_target(path) && target_of(path).is_none(), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn kinds_of_places_have_their_own_rules() {
+        for (path, is_key, is_header) in [
+            (&["models", "providers", "x", "apiKey"][..], true, false),
+            (&["models", "providers", "x", "headers", "apiKey"], false, true),
+            (&["models", "providers", "x", "request", "headers", "X"], false, false),
+            (&["models", "providers", "x", "request", "auth", "token"], false, false),
+        ] {
+            let target = target_of(path).unwrap();
+            assert_eq!((target.is_provider_key(), target.is_plain_header()), (is_key, is_header), "{path:?}");
+        }
     }
 
     #[test]
