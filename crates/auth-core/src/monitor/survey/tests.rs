@@ -121,6 +121,8 @@ fn cooling(left: i64) -> Value {
 fn a_credential_that_works_needs_nobody() {
     let scene = Scene::new("groq/m", &json!({"groq:k": key()}));
     assert_eq!(scene.lines(), ["main/groq:k static Fine", "groq usable in use", "Fine"]);
+    let two = Scene::new("groq/m", &json!({"groq:k": key(), "groq:l": key()}));
+    assert_eq!(two.lines()[..2], ["main/groq:k static Fine", "main/groq:l static Fine"], "there is nothing to cover");
     let [item] = &scene.look().items[..] else { panic!("one item") };
     assert_eq!((item.agent.as_str(), item.provider.as_str(), item.profile_id()), ("main", "groq", Some("groq:k")));
     assert_eq!((item.kind(), item.usable, item.covered), (Some(CredentialKind::ApiKey), true, false));
