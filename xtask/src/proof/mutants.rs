@@ -30,6 +30,8 @@ pub(super) fn mutants(root: &Path, work: &Path, only: &[&str]) -> Result<()> {
     // Nothing but what the tests need is built for each change.
     command.args(["-C", "--lib", "-C", "--config", "-C", LIBRARIES, "--", "--", "--skip", SLOW]);
     command.env("CARGO_PROFILE_DEV_DEBUG", "none").env("CARGO_PROFILE_TEST_DEBUG", "none");
+    // An input that failed once would be tried again, and fail again, for every change after it.
+    command.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
     // It ends with an error when a change goes unnoticed; what it found is told below.
     command.current_dir(root).stdin(Stdio::null()).status()?;
     let report =
