@@ -181,6 +181,18 @@ mod tests {
     }
 
     #[test]
+    fn only_a_filled_up_key_looks_like_an_assignment() {
+        let pasted = |text: &str| pasted_api_key(text).map(|secret| secret.reveal().to_owned());
+        assert_eq!(pasted("my_key=sk-test-1").as_deref(), Ok("sk-test-1"));
+        assert_eq!(pasted("abc=").as_deref(), Ok("abc="));
+        for nothing in ["abcd=", "ABC="] {
+            assert_eq!(pasted(nothing), Err(InputError::Empty), "{nothing}");
+        }
+        assert!(secret("sk-test-\u{ff}").is_ok_and(|kept| kept.reveal().ends_with('\u{ff}')));
+        assert!(matches!(secret("sk-test-\u{100}"), Err(InputError::ForeignCharacters(1))));
+    }
+
+    #[test]
     fn pasted_keys_lose_what_surrounds_them() {
         for (text, expected) in [
             ("  sk-test-1 ", "sk-test-1"),

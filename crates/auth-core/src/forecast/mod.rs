@@ -184,12 +184,12 @@ fn pool<'a>(explanation: &'a Explanation, asked: &Candidate) -> (Pool, Vec<&'a C
         CandidateSource::Profile(_) => {
             (Pool::Profiles, &|candidate| matches!(&candidate.source, CandidateSource::Profile(id) if tried(id)))
         }
-        CandidateSource::Variable { .. } | CandidateSource::Ambient(_) => (Pool::Keys, &|candidate| {
+        // Keys of the environment follow one of theirs, or the key of the config.
+        _ => (Pool::Keys, &|candidate| {
             candidate.standing == Standing::Next
                 || candidate.standing == Standing::InReserve
                     && matches!(candidate.source, CandidateSource::Variable { .. })
         }),
-        _ => (Pool::Keys, &|candidate| candidate.standing == Standing::Next),
     };
     (pool, explanation.candidates.iter().filter(|candidate| belongs(candidate)).collect())
 }

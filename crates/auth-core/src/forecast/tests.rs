@@ -163,13 +163,27 @@ fn a_turn_goes_on_from_the_profile_it_asked_and_only_through_the_order() {
 }
 
 #[test]
-fn a_key_of_the_config_stands_alone() {
+fn the_keys_of_the_environment_follow_the_key_of_the_config() {
     let config = json!({"agents": {"defaults": {"model": "acme/m1"}},
         "models": {"providers": {"acme": {"auth": "api-key", "apiKey": "sk-test-config"}}}});
-    let (forecast, _) = told_with(&config, &store(), &[("ACME_API_KEY", "sk-test-env")], Some("m1"), "rate_limit");
+    let environment = [("ACME_API_KEY", "sk-test-env")];
+    let (forecast, _) = told_with(&config, &store(), &environment, Some("m1"), "rate_limit");
     assert_eq!(forecast.asked, Some(CandidateSource::ConfigKey));
-    assert_eq!((next(&forecast), passed_over(&forecast), forecast.written), (None, vec![], None));
-    assert_eq!(forecast.step, Some(Step::ErrorIsAnswer));
+    assert_eq!((next(&forecast).as_deref(), forecast.written), (Some("env: ACME_API_KEY"), None));
+    // Only a limit is a reason to ask with another key, and profiles are never asked.
+    for (environment, outcome) in [(&environment[..], "auth"), (&[], "rate_limit")] {
+        let (forecast, _) = told_with(&config, &store(), environment, Some("m1"), outcome);
+        assert_eq!((next(&forecast), &forecast.written, &forecast.step), (None, &None, &Some(Step::ErrorIsAnswer)));
+    }
+}
+
+#[test]
+fn nothing_follows_the_key_that_stands_in_for_all() {
+    let config = json!({"agents": {"defaults": {"model": "acme/m1"}}});
+    let environment = [("OPENCLAW_LIVE_ACME_KEY", "sk-test-live"), ("ACME_API_KEY", "sk-test-env")];
+    let (forecast, _) = told_with(&config, &json!({"profiles": {}}), &environment, Some("m1"), "rate_limit");
+    let source = forecast.asked.as_ref().map(CandidateSource::label);
+    assert_eq!((source.as_deref(), next(&forecast)), (Some("env: OPENCLAW_LIVE_ACME_KEY"), None));
 }
 
 #[test]
