@@ -274,6 +274,7 @@ mod tests {
             ("xai/grok-4.20-experimental-beta-0304-non-reasoning", "grok-4.20-beta-latest-non-reasoning"),
             ("xai/grok-4", "grok-4"),
             ("huggingface/a/b", "a/b"),
+            ("huggingface/huggingface/a/b", "a/b"),
             ("vercel-ai-gateway/opus-4.6", "anthropic/claude-opus-4-6"),
             ("vercel-ai-gateway/gpt-5.4", "gpt-5.4"),
             ("vercel-ai-gateway/claude-x/y", "claude-x/y"),
