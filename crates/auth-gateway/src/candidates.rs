@@ -123,8 +123,8 @@ pub(crate) fn candidates(
     });
     match (unresolved, ambient) {
         (Some(why), _) => Err(NoCandidates::Unresolved(why)),
+        (None, _) if is_local => Ok(Candidates { pool: Pool::Keys, list: vec![Tried::Nothing], order: Vec::new() }),
         (None, Some(source)) => Err(NoCandidates::Ambient(source)),
-        (None, None) if is_local => Ok(Candidates { pool: Pool::Keys, list: vec![Tried::Nothing], order: Vec::new() }),
         (None, None) => Err(NoCandidates::NoCredential),
     }
 }
